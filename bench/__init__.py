@@ -1,0 +1,1 @@
+"""How fast doorkeep is, next to the servers that people have today. Run `python -m bench --help`."""

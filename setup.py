@@ -1,0 +1,13 @@
+"""The compiled part, which an installation does without where there is no C compiler or no epoll(7)."""
+
+from setuptools import Extension, setup
+
+FOLDER = "src/doorkeep/green/compiled"
+HEADERS = [f"{FOLDER}/{name}" for name in ("calls.h", "loop.pxd", "small_stack.h")]
+
+setup(
+    ext_modules=[
+        Extension(f"doorkeep.green.compiled.{name}", [f"{FOLDER}/{name}.pyx"], depends=HEADERS, optional=True)
+        for name in ("loop", "streams", "datagrams")
+    ]
+)

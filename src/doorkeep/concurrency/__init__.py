@@ -1,0 +1,1 @@
+"""Mix-ins: how requests run side by side."""

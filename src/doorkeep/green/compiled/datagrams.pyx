@@ -1,0 +1,215 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, binding=False, auto_pickle=False
+"""Datagrams in batches, a system call for many (recvmmsg(2), sendmmsg(2)). `doorkeep.green.datagrams` says what for."""
+
+from socket import AF_INET, AF_INET6
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport uint16_t, uint32_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from doorkeep.green.compiled.loop cimport Channel, Hub
+
+cdef extern from *:
+    """
+    #include <arpa/inet.h>
+    #include <netinet/in.h>
+    #include <sys/socket.h>
+    #include <time.h>
+
+    typedef union {
+        struct sockaddr any;
+        struct sockaddr_in four;
+        struct sockaddr_in6 six;
+    } peer_address;
+
+    static long long nanoseconds(void)
+    {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec * 1000000000LL + now.tv_nsec;
+    }
+    """
+    struct in_addr:
+        pass
+    struct in6_addr:
+        pass
+    struct sockaddr_in:
+        uint16_t sin_port
+        in_addr sin_addr
+    struct sockaddr_in6:
+        uint16_t sin6_port
+        uint32_t sin6_flowinfo
+        uint32_t sin6_scope_id
+        in6_addr sin6_addr
+    ctypedef union peer_address:
+        sockaddr_in four
+        sockaddr_in6 six
+    struct iovec:
+        void* iov_base
+        size_t iov_len
+    struct msghdr:
+        void* msg_name
+        unsigned int msg_namelen
+        iovec* msg_iov
+        size_t msg_iovlen
+    struct mmsghdr:
+        msghdr msg_hdr
+        unsigned int msg_len
+    enum:
+        MSG_DONTWAIT
+        INET6_ADDRSTRLEN
+    int recvmmsg(int descriptor, mmsghdr* messages, unsigned int count, int flags, void* timeout) nogil
+    int sendmmsg(int descriptor, mmsghdr* messages, unsigned int count, int flags) nogil
+    const char* inet_ntop(int family, const void* address, char* text, unsigned int size) nogil
+    uint16_t ntohs(uint16_t number) nogil
+    uint32_t ntohl(uint32_t number) nogil
+    long long nanoseconds() nogil
+
+cdef enum:
+    BATCH = 64
+    # More peers than this, and their addresses are made anew.
+    KNOWN_PEERS = 4096
+    # Nanoseconds that a reply may wait for others.
+    LONGEST_DELAY = 1000000
+
+
+cdef class DatagramBatch:
+    """Receives and sends the datagrams of a bound socket, many at a time."""
+
+    cdef Hub hub
+    cdef Channel channel
+    cdef int descriptor, family
+    cdef Py_ssize_t size
+    cdef char* buffers
+    cdef mmsghdr messages[BATCH]
+    cdef iovec pieces[BATCH]
+    cdef peer_address peers[BATCH]
+    cdef list collected
+    cdef bint listed
+    cdef long long since
+    cdef object failed
+    cdef dict addresses, names
+    cdef object __weakref__
+
+    def __init__(self, Hub hub, sock, Py_ssize_t size, failed):
+        self.hub = hub
+        self.channel = Channel(hub, sock)
+        self.descriptor = sock.fileno()
+        self.family = sock.family
+        self.size = size
+        self.failed = failed
+        self.collected, self.addresses, self.names = [], {}, {}
+        self.buffers = <char*>malloc(BATCH * size)
+        if self.buffers == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.buffers)
+
+    # -- Receiving -----------------------------------------------------------------------------------------------
+
+    def receive(self):
+        """Return what waits, `(data, address)` each, the oldest first; nothing if nothing does."""
+        cdef int index, count
+        cdef list received
+        for index in range(BATCH):
+            self.pieces[index].iov_base = self.buffers + index * self.size
+            self.pieces[index].iov_len = self.size
+            memset(&self.messages[index], 0, sizeof(mmsghdr))
+            self.messages[index].msg_hdr.msg_name = &self.peers[index]
+            self.messages[index].msg_hdr.msg_namelen = sizeof(peer_address)
+            self.messages[index].msg_hdr.msg_iov = &self.pieces[index]
+            self.messages[index].msg_hdr.msg_iovlen = 1
+        count = recvmmsg(self.descriptor, self.messages, BATCH, MSG_DONTWAIT, NULL)
+        if count < 0:
+            if errno != EAGAIN and errno != EINTR:
+                PyErr_SetFromErrno(OSError)
+            PyErr_CheckSignals()
+            return []
+        received = []
+        for index in range(count):
+            data = PyBytes_FromStringAndSize(self.buffers + index * self.size, self.messages[index].msg_len)
+            received.append((data, self.address_of(&self.peers[index], self.messages[index].msg_hdr.msg_namelen)))
+        return received
+
+    cdef object address_of(self, peer_address* peer, unsigned int length):
+        cdef bytes name = PyBytes_FromStringAndSize(<char*>peer, length)
+        cdef char text[64]
+        address = self.addresses.get(name)
+        if address is not None:
+            return address
+        if self.family == AF_INET:
+            inet_ntop(AF_INET, &peer.four.sin_addr, text, sizeof(text))
+            address = (text.decode(), ntohs(peer.four.sin_port))
+        else:
+            inet_ntop(AF_INET6, &peer.six.sin6_addr, text, sizeof(text))
+            address = (
+                text.decode(), ntohs(peer.six.sin6_port), ntohl(peer.six.sin6_flowinfo), peer.six.sin6_scope_id
+            )
+        if len(self.addresses) >= KNOWN_PEERS:
+            self.addresses.clear()
+            self.names.clear()
+        self.addresses[name] = address
+        self.names[address] = name
+        return address
+
+    # -- Sending -------------------------------------------------------------------------------------------------
+
+    def collect(self, data, address):
+        """Keep a datagram for the next flush; return False for one that has to be sent alone."""
+        name = self.names.get(address)
+        if name is None or not self.hub.is_ours():
+            return False
+        self.collected.append((data if type(data) is bytes else bytes(data), name, address))
+        if len(self.collected) == 1:
+            self.since = nanoseconds()
+            if not self.listed:
+                self.listed = True
+                self.hub.unflushed.append(self)
+        elif len(self.collected) >= BATCH or nanoseconds() - self.since > LONGEST_DELAY:
+            self.flush()
+        return True
+
+    def send_collected(self):
+        self.listed = False
+        self.flush()
+
+    def flush(self):
+        """Send what was collected, in order; `failed` is told of what could not be."""
+        cdef Py_ssize_t done = 0
+        cdef int sent
+        while self.collected:
+            batch, self.collected = self.collected, []
+            done = 0
+            while done < len(batch):
+                sent = self.send_some(batch, done)
+                if sent > 0:
+                    done += sent
+                elif errno == EAGAIN:
+                    self.channel.wait_writable()
+                elif errno == EINTR:
+                    PyErr_CheckSignals()
+                else:
+                    self.failed(batch[done][2], errno)
+                    done += 1
+
+    cdef int send_some(self, list batch, Py_ssize_t start) except -2:
+        cdef Py_ssize_t index, count = min(len(batch) - start, BATCH)
+        cdef bytes data, name
+        for index in range(count):
+            data, name, _ = batch[start + index]
+            self.pieces[index].iov_base = PyBytes_AS_STRING(data)
+            self.pieces[index].iov_len = PyBytes_GET_SIZE(data)
+            memset(&self.messages[index], 0, sizeof(mmsghdr))
+            self.messages[index].msg_hdr.msg_name = PyBytes_AS_STRING(name)
+            self.messages[index].msg_hdr.msg_namelen = PyBytes_GET_SIZE(name)
+            self.messages[index].msg_hdr.msg_iov = &self.pieces[index]
+            self.messages[index].msg_hdr.msg_iovlen = 1
+        return sendmmsg(self.descriptor, self.messages, count, 0)
+
+    def close(self):
+        self.channel.forget()

@@ -1,0 +1,1 @@
+"""The hub and its streams in Python: what runs where `doorkeep.green.compiled` was not, or could not be, built."""

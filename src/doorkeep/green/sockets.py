@@ -1,0 +1,261 @@
+"""Sockets whose calls let other greenlets run while they wait."""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import io
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+
+from doorkeep.green.core import Channel, Hub, Reader, SocketMethods, Writer
+from doorkeep.green.hub import hub_of_thread
+
+if TYPE_CHECKING:
+    import ssl
+    from socket import socket as _Socket
+else:
+    _Socket = object  # no base, so that an encrypted connection can be made one by its class alone
+
+__all__ = ["GreenSocket", "green"]
+
+Result = TypeVar("Result")
+
+_CONNECTING = {errno.EINPROGRESS, errno.EWOULDBLOCK}
+_INTERNET = {socket.AF_INET, socket.AF_INET6}
+# Bytes of a file that leave before others have their turn.
+_PART_OF_FILE = 1 << 20
+
+
+class WaitingSocket(_Socket):
+    """What green sockets share, encrypted or not: `_channel` waits, and knows the timeout."""
+
+    __slots__ = ()
+
+    _channel: Channel
+    _io_refs: int
+    _closed: bool
+
+    def _when_readable(self, call: Callable[..., Result], *arguments: Any) -> Result:
+        while True:
+            self._channel.spend()
+            try:
+                return call(self, *arguments)
+            except BlockingIOError:
+                self._channel.wait_readable()
+
+    def _when_writable(self, call: Callable[..., Result], *arguments: Any) -> Result:
+        while True:
+            self._channel.spend()
+            try:
+                return call(self, *arguments)
+            except BlockingIOError:
+                self._channel.wait_writable()
+
+    # -- Time ----------------------------------------------------------------------------------------------------
+
+    def settimeout(self, value: float | None) -> None:
+        if value is not None and not 0 <= value < float("inf"):
+            raise ValueError("Timeout value out of range")
+        self._channel.timeout = value
+
+    def gettimeout(self) -> float | None:
+        return self._channel.timeout
+
+    timeout = property(gettimeout)
+
+    def setblocking(self, flag: bool) -> None:
+        self.settimeout(None if flag else 0.0)
+
+    def wait_writable(self, seconds: float) -> None:
+        """Wait until there is room to send; `TimeoutError` after so many seconds."""
+        before = self.gettimeout()
+        self.settimeout(seconds)
+        try:
+            self._channel.wait_writable()
+        finally:
+            self.settimeout(before)
+
+    def getblocking(self) -> bool:
+        return self.gettimeout() != 0
+
+    # -- Files ---------------------------------------------------------------------------------------------------
+
+    def makefile(self, mode: str = "r", buffering: int | None = None, **text: Any) -> Any:
+        if mode not in ("rb", "br") or buffering == 0:
+            return super().makefile(mode, buffering, **text)  # type: ignore[call-overload]  # its own are literals
+        self._io_refs += 1
+        return Reader(self._source(), self)
+
+    def make_writer(self, collects: bool = False) -> Writer:
+        """Return a file that sends each write whole: at once, or `collects` them until the greenlet next waits."""
+        return Writer(self._source(), self, self._channel.hub, collects)
+
+    def _source(self) -> Any:
+        return self
+
+    def made_alike(self, other: socket.socket) -> socket.socket:
+        """Return another connection as one of the same hub."""
+        return green(self._channel.hub, other)
+
+    # -- The end -------------------------------------------------------------------------------------------------
+
+    def _real_close(self, *base: Any) -> None:
+        self._channel.close()
+        super()._real_close(*base)  # type: ignore[misc]  # what `close` calls once no file is open
+
+    def detach(self) -> int:
+        self._channel.forget()
+        super().setblocking(self.gettimeout() is None)
+        return super().detach()
+
+
+class GreenSocket(SocketMethods, WaitingSocket, socket.socket):
+    """A socket of a hub: where a plain one would block the thread, this one lets other greenlets run.
+
+    It belongs to the hub of the thread that makes it; `RuntimeError` where there is none. In other threads, and
+    after the hub has ended, it blocks as a plain one does.
+    """
+
+    __slots__ = ("_channel",)
+
+    def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> None:
+        hub = hub_of_thread()
+        if hub is None:
+            raise RuntimeError("a green socket needs a hub, and none runs in this thread")
+        super().__init__(family, type, proto, fileno)
+        self._join(hub, self.type == socket.SOCK_STREAM and self.family in _INTERNET)
+
+    @classmethod
+    def of_descriptor(cls, hub: Hub, family: int, kind: int, proto: int, descriptor: int) -> GreenSocket:
+        """Return a socket for a descriptor, which it owns from now on."""
+        new = cls.__new__(cls)
+        new._io_refs = 0
+        new._closed = False
+        # What `socket.socket` does beyond this is to find out what we know.
+        _socket.socket.__init__(new, family, kind, proto, descriptor)
+        new._join(hub, kind == socket.SOCK_STREAM and family in _INTERNET)
+        return new
+
+    def _join(self, hub: Hub, short_is_empty: bool) -> None:
+        # Only a TCP stream is known to be empty after a short read: others may have borders within.
+        channel = self._channel = Channel(hub, self, short_is_empty)
+        channel.timeout = _socket.getdefaulttimeout()
+        _socket.socket.setblocking(self, False)
+
+    def _source(self) -> Any:
+        return self._channel
+
+    def dup(self) -> GreenSocket:
+        copy = GreenSocket.of_descriptor(
+            self._channel.hub, self.family, self.type, self.proto, socket.dup(self.fileno())
+        )
+        copy.settimeout(self.gettimeout())
+        return copy
+
+    # -- Calls that may wait -------------------------------------------------------------------------------------
+
+    def accept(self) -> tuple[GreenSocket, Any]:
+        descriptor, address = self._when_readable(socket.socket._accept)  # type: ignore[attr-defined]  # of the C base
+        return GreenSocket.of_descriptor(self._channel.hub, self.family, self.type, self.proto, descriptor), address
+
+    def connect(self, address: Any) -> None:
+        number = self.connect_ex(address)
+        if number == errno.EAGAIN and self.gettimeout() is not None and self.gettimeout() != 0:
+            raise TimeoutError("timed out")
+        if number:
+            raise OSError(number, os.strerror(number))
+
+    def connect_ex(self, address: Any) -> int:
+        number = super().connect_ex(address)
+        if number not in _CONNECTING or self.gettimeout() == 0:
+            return number
+        try:
+            self._channel.wait_writable()
+        except TimeoutError:
+            return errno.EAGAIN
+        return self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+    def recvfrom(self, *arguments: Any) -> Any:
+        return self._when_readable(socket.socket.recvfrom, *arguments)
+
+    def recvfrom_into(self, *arguments: Any) -> Any:
+        return self._when_readable(socket.socket.recvfrom_into, *arguments)
+
+    def recvmsg(self, *arguments: Any) -> Any:
+        return self._when_readable(socket.socket.recvmsg, *arguments)
+
+    def recvmsg_into(self, *arguments: Any) -> Any:
+        return self._when_readable(socket.socket.recvmsg_into, *arguments)
+
+    def sendto(self, *arguments: Any) -> int:
+        return self._when_writable(socket.socket.sendto, *arguments)
+
+    def sendmsg(self, *arguments: Any) -> int:
+        return self._when_writable(socket.socket.sendmsg, *arguments)
+
+    def _sendfile_use_sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        """Send a regular file from the page cache; called by `sendfile`, which sends others by reading them."""
+        self._check_sendfile_params(file, offset, count)  # type: ignore[attr-defined]  # of `socket.socket`
+        if self.gettimeout() == 0:
+            raise ValueError("non-blocking sockets are not supported")
+        source = _descriptor_of_regular_file(file)
+        sent = 0
+        try:
+            while count is None or sent < count:
+                part = _PART_OF_FILE if count is None else min(count - sent, _PART_OF_FILE)
+                length = self._when_writable(_send_part, source, offset + sent, part)
+                if length == 0:
+                    break
+                sent += length
+        finally:
+            if sent and hasattr(file, "seek"):
+                file.seek(offset + sent)
+        return sent
+
+
+def green(hub: Hub, connection: socket.socket) -> socket.socket:
+    """Return a connection as one of a hub's; one that is already stays what it is.
+
+    A plain one is used up. An encrypted one stays the same object, whatever state its handshake is in.
+    """
+    if isinstance(connection, WaitingSocket):
+        return connection
+    if is_tls(connection):
+        from doorkeep.green.tls import green_tls
+
+        return green_tls(hub, cast("ssl.SSLSocket", connection))
+    timeout = connection.gettimeout()
+    family, kind, proto = connection.family, connection.type, connection.proto
+    made = GreenSocket.of_descriptor(hub, family, kind, proto, connection.detach())
+    made.settimeout(timeout)
+    return made
+
+
+def is_tls(connection: Any) -> bool:
+    """Return whether a connection is encrypted, without importing `ssl` for it."""
+    ssl = sys.modules.get("ssl")
+    return ssl is not None and isinstance(connection, ssl.SSLSocket)
+
+
+def _send_part(sock: socket.socket, source: int, offset: int, count: int) -> int:
+    return os.sendfile(sock.fileno(), source, offset, count)
+
+
+def _descriptor_of_regular_file(file: Any) -> int:
+    try:
+        descriptor: int = file.fileno()
+        os.fstat(descriptor)
+    except (AttributeError, io.UnsupportedOperation, OSError) as error:
+        _use_send_instead(error)
+    if not hasattr(os, "sendfile"):
+        _use_send_instead(OSError("there is no sendfile on this system"))
+    return descriptor
+
+
+def _use_send_instead(error: Exception) -> NoReturn:
+    give_up: type[Exception] = socket._GiveupOnSendfile  # type: ignore[attr-defined]  # what `sendfile` looks for
+    raise give_up(error)

@@ -1,0 +1,81 @@
+"""TLS connections whose calls let other greenlets run while they wait."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from doorkeep.green.core import Channel, Hub
+from doorkeep.green.sockets import WaitingSocket
+
+__all__ = ["GreenSSLSocket", "green_tls"]
+
+Result = TypeVar("Result")
+
+
+class GreenSSLSocket(WaitingSocket, ssl.SSLSocket):
+    """A TLS connection of a hub; what `green_tls` makes of a plain one."""
+
+    _channel: Channel
+    _sslobj: Any
+    suppress_ragged_eofs: bool
+
+    def _perform(self, call: Callable[..., Result], *arguments: Any) -> Result:
+        """Call what needs bytes of the peer, or room for bytes to it, as often as it takes."""
+        self._channel.spend()
+        while True:
+            try:
+                return call(self, *arguments)
+            except ssl.SSLWantReadError:
+                self._channel.wait_readable()
+            except ssl.SSLWantWriteError:
+                self._channel.wait_writable()
+
+    def do_handshake(self, block: bool = False) -> None:
+        self._perform(ssl.SSLSocket.do_handshake, block)
+
+    def unwrap(self) -> socket.socket:
+        return self._perform(ssl.SSLSocket.unwrap)
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:
+        return self._perform(ssl.SSLSocket.read, len, buffer)
+
+    def write(self, data: Any) -> int:
+        return self._perform(ssl.SSLSocket.write, data)
+
+    # Once TLS has been unwrapped, the connection is a plain one.
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        return super().recv(buflen, flags) if self._sslobj is not None else self._channel.recv(buflen, flags)
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        if self._sslobj is not None:
+            return super().recv_into(buffer, nbytes, flags)
+        return self._channel.recv_into(buffer, nbytes or 0, flags)
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        if self._sslobj is not None:
+            return self._perform(ssl.SSLSocket.send, data, flags)
+        return self._channel.send(data, flags)
+
+    def accept(self) -> tuple[ssl.SSLSocket, Any]:
+        """Accept a connection, whose handshake comes with the first byte read or written."""
+        descriptor, address = self._when_readable(socket.socket._accept)  # type: ignore[attr-defined]  # of the C base
+        accepted = socket.socket(self.family, self.type, self.proto, descriptor)
+        wrapped = self.context.wrap_socket(
+            accepted, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=self.suppress_ragged_eofs
+        )
+        return green_tls(self._channel.hub, wrapped), address
+
+
+def green_tls(hub: Hub, connection: ssl.SSLSocket) -> GreenSSLSocket:
+    """Return a TLS connection as one of a hub's: the same object, whatever state its handshake is in."""
+    timeout = connection.gettimeout()
+    connection.setblocking(False)
+    connection.__class__ = GreenSSLSocket  # a session cannot be moved to another object
+    assert isinstance(connection, GreenSSLSocket)
+    connection._channel = Channel(hub, connection)
+    connection._channel.timeout = timeout
+    return connection

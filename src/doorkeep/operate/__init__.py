@@ -1,0 +1,1 @@
+"""Running servers for real: the command line, and what it starts."""

@@ -1,0 +1,121 @@
+"""`doorkeep serve`: servers for a handler, as the command line describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from doorkeep.addresses import Address
+from doorkeep.errors import AddressError, SettingError
+from doorkeep.operate import upper
+from doorkeep.operate.group import ServerGroup
+from doorkeep.operate.models import Model
+from doorkeep.operate.options import option_of
+from doorkeep.operate.references import check_handler_suits, load_handler
+from doorkeep.server import BaseServer
+from doorkeep.settings import Setting, settings_of
+
+__all__ = ["DEFAULTS", "ServePlan", "serve"]
+
+# What a server that faces a network should have and no handler can notice. A server that is started again finds its
+# port although old connections linger.
+DEFAULTS: Mapping[str, Any] = {"handshake_timeout": 10.0, "drain_timeout": 5.0, "allow_reuse_address": True}
+
+# Settings that say nothing without another.
+_COMPANIONS = {"at_limit": "max_connections", "rate_limit_storage": "rate_limit"}
+
+
+@dataclass(frozen=True)
+class ServePlan:
+    """What to serve: `handler` is "module:Handler", or None for the one that answers in upper case.
+
+    `settings` are those that were given; DEFAULTS, and what the model's size stands for, are added to them.
+    """
+
+    addresses: Sequence[Address]
+    model: Model
+    handler: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def serve(plan: ServePlan) -> Callable[[], int]:
+    """Make the servers of a plan and bind them; return what runs them and returns the exit status.
+
+    Raises `DoorkeepError` with a sentence if the plan cannot be; nothing stays open then.
+    """
+    settings = _settings_of_plan(plan)
+    handler = load_handler(plan.handler) if plan.handler is not None else None
+    with ExitStack() as opened:
+        servers = []
+        for address in plan.addresses:
+            server = _server_for(plan, handler, settings, address)
+            opened.callback(server.server_close)
+            servers.append(server)
+        opened.pop_all()
+    return lambda: _run(plan, servers)
+
+
+def _run(plan: ServePlan, servers: Sequence[BaseServer]) -> int:
+    group = ServerGroup(servers)
+    with group.listening_to_signals():
+        _announce(plan, servers)
+        return group.run()
+
+
+def _settings_of_plan(plan: ServePlan) -> dict[str, Any]:
+    for name in plan.model.settings:
+        if name in plan.settings:
+            raise SettingError(f"--concurrency {plan.model} and {option_of(name)} both say how many: give one")
+    settings = {**plan.settings, **plan.model.settings}
+    for name, companion in _COMPANIONS.items():
+        if name in settings and settings.get(companion) is None:
+            raise SettingError(f"{option_of(name)} says nothing without {option_of(companion)}")
+    return settings
+
+
+def _server_for(
+    plan: ServePlan, handler: Callable[..., Any] | None, given: dict[str, Any], address: Address
+) -> BaseServer:
+    server_class = plan.model.server_class(address.scheme)
+    declared = settings_of(server_class)
+    for name in given:
+        if not _means_something(name, declared.get(name), address):
+            raise SettingError(f"{option_of(name)} means nothing at {address} with {plan.model.name}")
+    defaults = {name: value for name, value in DEFAULTS.items() if _means_something(name, declared[name], address)}
+    if address.datagrams:
+        del defaults["allow_reuse_address"]  # it would mean to share the port with whoever has it
+    if handler is None:
+        handler = upper.handler_for(address, coroutine=plan.model.name == "async")
+    else:
+        check_handler_suits(plan.handler or "", handler, address)
+    try:
+        return server_class(address.server_address, handler, **defaults | given)
+    except (OSError, OverflowError, UnicodeError) as error:  # UnicodeError: a host name that IDNA cannot encode
+        raise AddressError(_cannot_listen(address, error)) from None
+
+
+def _means_something(name: str, setting: Setting | None, address: Address) -> bool:
+    if setting is None or (setting.streams_only and address.datagrams):
+        return False
+    return name != "socket_mode" or address.scheme.startswith("unix")  # other sockets have no file
+
+
+def _cannot_listen(address: Address, error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or str(error)
+    hint = ""
+    if isinstance(error, PermissionError) and isinstance(address.server_address, tuple):
+        hint = "; ports below 1024 are for privileged users" if address.server_address[1] < 1024 else ""
+    return f"cannot listen at {address}: {reason}{hint}"
+
+
+def _announce(plan: ServePlan, servers: Sequence[BaseServer]) -> None:
+    name = plan.handler or "the upper-casing handler"
+    bound = [
+        Address(asked.scheme, server.server_address) for asked, server in zip(plan.addresses, servers, strict=True)
+    ]
+    for address in bound:
+        print(f"Serving {name} at {address}, {plan.model.summary}. Ctrl-C ends it.", flush=True)
+    if plan.handler is None and "tls_certificate" not in plan.settings:
+        print("Talk to it from another terminal:", *map(upper.client_line, bound), sep="\n    ", flush=True)

@@ -1,0 +1,1 @@
+"""Tests of how requests run side by side."""

@@ -1,0 +1,190 @@
+"""Datagrams in greenlets: in batches where nothing stands against it, and as threads would see them in any case."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from doorkeep import BaseRequestHandler, BaseServer, DatagramRequestHandler
+from doorkeep.concurrency.greenlets import GreenUDPServer, GreenUnixDatagramServer
+from doorkeep.events import DatagramTruncated, RequestFailed, RequestRefused
+from doorkeep.green import Event
+from doorkeep.testing import events_of
+from doorkeep.testing.plugin import Serve
+from tests.background import eventually
+from tests.sample_handlers import UpperDatagram
+
+SERVERS = [GreenUDPServer, GreenUnixDatagramServer]
+
+
+class Echo(BaseRequestHandler):
+    def handle(self) -> None:
+        data, sock = self.request
+        sock.sendto(data, self.client_address)
+
+
+@pytest.mark.parametrize("handler", [Echo, UpperDatagram])
+@pytest.mark.parametrize("server_class", SERVERS)
+def test_many_are_answered_in_order(serve: Serve, server_class: type[BaseServer], handler: type) -> None:
+    service = serve(server_class, handler)
+    for number in range(100):
+        service.client.send(b"%03d" % number)
+    assert [service.client.recv(9) for _ in range(100)] == [b"%03d" % number for number in range(100)]
+    assert service.server.stats().accepted == 100
+
+
+@pytest.mark.parametrize("address", [("127.0.0.1", 0), ("::1", 0), ("0.0.0.0", 0), ("::", 0)])
+def test_clients_have_the_address_that_they_send_from(address: tuple[str, int]) -> None:
+    class Address(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request[1].sendto(repr(self.client_address).encode(), self.client_address)
+
+    with GreenUDPServer(address, Address) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with socket.socket(server.address_family, socket.SOCK_DGRAM) as client:
+                client.settimeout(5)
+                client.connect((address[0], server.server_address[1]))
+                client.send(b"")
+                assert client.recv(99).decode() == repr(client.getsockname())
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("server_class", SERVERS)
+def test_a_handler_that_waits_holds_up_no_other(serve: Serve, server_class: type[BaseServer]) -> None:
+    released = Event()
+
+    class Waits(BaseRequestHandler):
+        def handle(self) -> None:
+            data, sock = self.request
+            if data == b"wait":
+                released.wait(5)
+            sock.sendto(data, self.client_address)
+            if data == b"release":
+                released.set()
+
+    service = serve(server_class, Waits)
+    for data in (b"wait", b"a", b"wait", b"b"):
+        service.client.send(data)
+    assert [service.client.recv(9) for _ in range(2)] == [b"a", b"b"]
+    assert eventually(lambda: service.server.stats().active == 2)
+    service.client.send(b"release")
+    assert [service.client.recv(9) for _ in range(3)] == [b"release", b"wait", b"wait"]
+    assert eventually(lambda: service.server.stats().active == 0)
+
+
+@pytest.mark.parametrize("server_class", SERVERS)
+def test_an_exception_costs_one(serve: Serve, server_class: type[BaseServer]) -> None:
+    class Fails(Echo):
+        def handle(self) -> None:
+            if self.request[0] == b"fail":
+                raise RuntimeError("it failed")
+            super().handle()
+
+    service = serve(server_class, Fails)
+    with events_of(RequestFailed) as events:
+        for data in (b"one", b"fail", b"two"):
+            service.client.send(data)
+        assert [service.client.recv(9) for _ in range(2)] == [b"one", b"two"]
+        assert len(events) == 1
+    assert service.server.stats().failed == 1
+
+
+def test_a_reply_leaves_while_its_handler_waits(serve: Serve) -> None:
+    released = Event()
+
+    class AnswersFirst(Echo):
+        def handle(self) -> None:
+            super().handle()
+            released.wait(5)
+
+    service = serve(GreenUDPServer, AnswersFirst)
+    assert service.exchange(b"hello") == b"hello"
+    released.set()
+
+
+def test_long_ones_are_cut_and_told(serve: Serve) -> None:
+    class Truncated(DatagramRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(b"%d %d" % (len(self.packet), self.truncated))
+
+    service = serve(GreenUDPServer, Truncated, max_packet_size=100)
+    with events_of(DatagramTruncated) as events:
+        assert [service.exchange(bytes(size)) for size in (99, 100, 101)] == [b"99 0", b"100 0", b"100 1"]
+    assert len(events) == 1
+    assert service.server.stats().truncated == 1
+
+
+@pytest.mark.parametrize("size", [0, 1, 1200, 1201, 60000])
+def test_replies_of_any_size(serve: Serve, size: int) -> None:
+    service = serve(GreenUDPServer, Echo, max_packet_size=65535)
+    assert service.exchange(bytes(size)) == bytes(size)
+
+
+def test_a_reply_that_cannot_be_sent_is_told(serve: Serve) -> None:
+    class TooMuch(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request[1].sendto(bytes(70000), self.client_address)
+
+    service = serve(GreenUDPServer, TooMuch)
+    with events_of(RequestFailed) as events:
+        service.client.send(b"")
+        assert eventually(lambda: events)
+    (event,) = events.of(RequestFailed)
+    assert isinstance(event.error, OSError)
+
+
+class TestHooks:
+    def test_of_the_program_are_called_for_each(self, serve: Serve) -> None:
+        seen: list[tuple[str, Any]] = []
+
+        class Hooked(GreenUDPServer):
+            def verify_request(self, request: Any, client_address: Any) -> bool:
+                seen.append(("verify", request[0]))
+                return bool(request[0] != b"no")
+
+            def process_request(self, request: Any, client_address: Any) -> None:
+                seen.append(("process", request[0]))
+                super().process_request(request, client_address)
+
+        service = serve(Hooked, Echo)
+        service.client.send(b"no")
+        assert service.exchange(b"yes") == b"yes"
+        assert seen == [("verify", b"no"), ("verify", b"yes"), ("process", b"yes")]
+
+    def test_put_on_a_server_that_serves(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+        service = serve(GreenUDPServer, Echo)
+        assert service.exchange(b"one") == b"one"
+        seen: list[object] = []
+
+        def refuse(request: object, client_address: object) -> bool:
+            seen.append(request)
+            return False
+
+        monkeypatch.setattr(service.server, "verify_request", refuse)
+        service.client.send(b"two")
+        assert eventually(lambda: seen)
+
+    def test_limits_are_kept(self, serve: Serve) -> None:
+        service = serve(GreenUDPServer, Echo, deny=["127.0.0.0/8"])
+        with events_of(RequestRefused) as events:
+            service.client.send(b"hello")
+            assert eventually(lambda: events)
+        service.server.deny = None
+        assert service.exchange(b"again") == b"again"
+
+
+def test_a_socket_of_the_programs_own_serves(serve: Serve) -> None:
+    class Own(GreenUDPServer):
+        def server_bind(self) -> None:
+            self.socket.close()
+            self.socket = socket.socket(self.address_family, self.socket_type)
+            super().server_bind()
+
+    assert serve(Own, Echo).exchange(b"hello") == b"hello"

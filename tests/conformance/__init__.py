@@ -1,0 +1,1 @@
+"""One set of behaviours, the same on every concurrency model and over every transport."""

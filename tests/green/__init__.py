@@ -1,0 +1,1 @@
+"""Tests of the hub, its sockets, and what a green handler may call."""
