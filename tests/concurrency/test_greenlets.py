@@ -238,6 +238,26 @@ class TestTheEnd:
                 assert server.drain(0.01) == 1
                 serving.result()
 
+    def test_of_a_drain_is_left_to_it(self) -> None:
+        """The thread that serves has the same deadline, and must not cut what the drain is to count."""
+        cut = threading.Event()
+
+        class Hurried(GreenTCPServer):
+            def _stop_listening(self) -> None:
+                super()._stop_listening()
+                cut.wait(0.1)
+
+            def _cut_requests(self) -> int:
+                cut.set()
+                return super()._cut_requests()
+
+        with Hurried(("127.0.0.1", 0), Held, drain_timeout=0) as server:
+            serving = Background(server.serve_forever)
+            with connected_to(server) as client:
+                assert client.recv(3) == b"in\n"
+                assert server.drain(0) == 1
+                serving.result()
+
 
 class TestCollectedWrites:
     class Lines(StreamRequestHandler):

@@ -74,6 +74,8 @@ class GreenMixIn(_StreamServer):
 
     # -- Serving -------------------------------------------------------------------------------------------------
 
+    _draining = False
+
     def serve_forever(self, poll_interval: float = 0.5) -> None:
         """Take requests until `shutdown`, then let those in progress finish.
 
@@ -112,8 +114,9 @@ class GreenMixIn(_StreamServer):
         """Let requests in progress finish, for at most `drain_timeout` seconds, then cut and at last end them."""
         requests = self._requests_in_progress
         if self._lets_finish():
-            # A drain, from another thread, waits for them itself and cuts them.
-            requests.wait(lambda: self._drained or not self._others(), self.drain_timeout)
+            requests.wait(lambda: self._draining or self._drained or not self._others(), self.drain_timeout)
+            # A drain, in another thread, has a deadline of its own, and counts what it cuts.
+            requests.wait(lambda: not self._draining or not self._others(), None)
             if not self._drained:
                 self._cut_requests()
             self._wait_until_idle(AFTER_DRAIN)
@@ -128,9 +131,12 @@ class GreenMixIn(_StreamServer):
         return self.block_on_close
 
     def drain(self, timeout: float | None = None) -> int:
-        cut_off = super().drain(timeout)
-        self._requests_in_progress.notify()
-        return cut_off
+        self._draining = True
+        try:
+            return super().drain(timeout)
+        finally:
+            self._draining = False
+            self._requests_in_progress.notify()
 
     def _wait_until_idle(self, timeout: float | None) -> bool:
         hub = hub_of_thread()
