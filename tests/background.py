@@ -20,7 +20,7 @@ class Background(Generic[Result]):
         self._thread = threading.Thread(target=self._run, name=f"background {function}", daemon=True)
         self._thread.start()
 
-    def result(self, timeout: float = 5.0) -> Result:
+    def result(self, timeout: float = 30.0) -> Result:
         """Wait for the function to end; return what it returned or raise what it raised."""
         self._thread.join(timeout)
         if self._thread.is_alive():
@@ -36,7 +36,7 @@ class Background(Generic[Result]):
             self._error = error
 
 
-def eventually(condition: Callable[[], object], timeout: float = 5.0) -> bool:
+def eventually(condition: Callable[[], object], timeout: float = 30.0) -> bool:
     """Wait until a condition holds that no event tells of; return whether it does within `timeout` seconds."""
     deadline = time.monotonic() + timeout
     never = threading.Event()

@@ -101,7 +101,7 @@ class TestSuspend:
             while turned.acquire(blocking=False):
                 pass
             service.server._wake()
-            assert turned.acquire(timeout=5)
+            assert turned.acquire(timeout=30)
             assert service.server.stats().accepted == 0
             service.server.resume()
             assert service.client.recv(100) == b"HELLO\n"

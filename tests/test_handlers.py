@@ -28,7 +28,7 @@ def pair() -> Iterator[Pair]:
     """Return a connection's two ends, the handler's first."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        theirs.settimeout(5)
+        theirs.settimeout(30)
         yield ours, theirs
 
 
@@ -38,7 +38,7 @@ def tcp_pair() -> Iterator[Pair]:
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as theirs:
         ours, _ = listener.accept()
         with ours:
-            theirs.settimeout(5)
+            theirs.settimeout(30)
             yield ours, theirs
 
 
@@ -316,7 +316,7 @@ def test_attributes_may_be_set_before_the_constructor() -> None:
 
 
 def test_handlers_of_many_threads_do_not_share() -> None:
-    barrier = threading.Barrier(4, timeout=5)
+    barrier = threading.Barrier(4, timeout=30)
 
     def handle(self: Any) -> None:
         line = self.rfile.readline()

@@ -68,7 +68,7 @@ class TestFamilies:
         with server_class(("::", 0), handler) as server:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             with socket.socket(family, server.socket_type) as client:
-                client.settimeout(5)
+                client.settimeout(30)
                 client.connect((host, server.server_address[1]))
                 client.sendall(b"both\n")
                 if server_class is TCPServer:

@@ -139,7 +139,7 @@ class TestServeForever:
 
         with Turning(("127.0.0.1", 0), Upper) as server:
             loop = Background(server.serve_forever, 0.001)
-            assert all(turns.acquire(timeout=5) for _ in range(3))
+            assert all(turns.acquire(timeout=30) for _ in range(3))
             server.shutdown()
             loop.result()
 

@@ -29,7 +29,7 @@ class TestCrew:
         """A linger this short has jobs meet threads that are about to end."""
         crew = Crew(daemon=True)
         done: list[tuple[int, int]] = []
-        ready = threading.Barrier(8, timeout=5)
+        ready = threading.Barrier(8, timeout=30)
 
         def employ(producer: int) -> list[threading.Thread]:
             ready.wait()
@@ -72,7 +72,7 @@ class TestCrew:
     def test_jobs_that_wait_when_it_is_closed_are_done(self) -> None:
         def close_with_jobs() -> list[tuple[int, int]]:
             crew = Crew(daemon=True)
-            meeting = threading.Barrier(4, timeout=5)
+            meeting = threading.Barrier(4, timeout=30)
             threads = [crew.employ((lambda *_: meeting.wait(), 0, 0), 60) for _ in range(4)]
             assert eventually(lambda: crew.spare == 4)
             done: list[tuple[int, int]] = []
@@ -89,10 +89,10 @@ class TestCrew:
         told = threading.Semaphore(0)
         crew = Crew(daemon=True, tell=told.release)
         thread = crew.employ((lambda *_: None, None, None), 60)
-        assert told.acquire(timeout=5)
+        assert told.acquire(timeout=30)
         assert (crew.size, crew.spare) == (1, 1)
         crew.close()
-        assert told.acquire(timeout=5)
+        assert told.acquire(timeout=30)
         assert (crew.size, crew.spare) == (0, 0)
         assert thread is not None
         join_all([thread])

@@ -199,7 +199,7 @@ class TestMaxChildren:
             assert events.wait_for(ListenerSuspended).reason == "limit"
         while turns.acquire(blocking=False):
             pass
-        assert all(turns.acquire(timeout=5) for _ in range(3))
+        assert all(turns.acquire(timeout=30) for _ in range(3))
 
     def test_max_connections_counts_children(self, serve: Serve) -> None:
         service = serve(ForkingTCPServer, Held, max_connections=1)

@@ -163,7 +163,7 @@ class Seldom(ThreadPoolTCPServer):
 @pytest.mark.parametrize("thread_linger", [0, 0.0005, 60])
 def test_never_more_handlers_at_once_than_the_pool(serve: Serve, thread_linger: float) -> None:
     counting = threading.Lock()
-    meeting = threading.Barrier(3, timeout=5)
+    meeting = threading.Barrier(3, timeout=30)
     entered = inside = most = 0
     threads = set()
 

@@ -110,7 +110,7 @@ def test_a_receiver_without_room_holds_nobody_up(serve: Serve, tmp_path: Path) -
 
     service = serve(AsyncUnixDatagramServer, UpperDatagram)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as full:
-        full.settimeout(5)
+        full.settimeout(30)
         full.bind(str(tmp_path / "full"))
         assert eventually(lambda: not has_room())
         full.sendto(b"hello", service.address)

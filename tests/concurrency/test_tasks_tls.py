@@ -129,7 +129,7 @@ class TestConversation:
     def test_answers_after_the_goodbye_of_the_client(self, serve: Serve, certificates: Certificates) -> None:
         """A stream ends in each direction on its own (RFC 8446 section 6.1)."""
         served = serve(AsyncTCPServer, Held, tls_certificate=certificates.both)
-        plain = socket.create_connection(served.address, timeout=5)
+        plain = socket.create_connection(served.address, timeout=30)
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         client = certificates.client_context().wrap_bio(incoming, outgoing, server_hostname=NAME)
 

@@ -308,7 +308,7 @@ class TestSystemExit:
         assert service.client.recv(100) == b"STAY\n"
         for _ in range(3):
             assert service.exchange(b"leave\n") == b"LEAVE\n"
-            assert told.acquire(timeout=5)
+            assert told.acquire(timeout=30)
         service.client.sendall(b"still here\n")
         assert service.client.recv(100) == b"STILL HERE\n"
 
@@ -350,7 +350,7 @@ class TestReuse:
             server.server_close()
         sender, request = socket.socketpair()
         with sender:
-            sender.settimeout(5)
+            sender.settimeout(30)
             server.process_request(request, "somebody")
             sender.sendall(b"hello\n")
             sender.shutdown(socket.SHUT_WR)

@@ -71,7 +71,7 @@ class Certificates:
         context = context or self.client_context()
         if server_name is None:
             context.check_hostname = False
-        client = socket.create_connection(address, timeout=5)
+        client = socket.create_connection(address, timeout=30)
         try:
             return context.wrap_socket(client, server_hostname=server_name, suppress_ragged_eofs=False)
         except BaseException:

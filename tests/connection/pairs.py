@@ -13,11 +13,11 @@ def tcp_pair(host: str = "127.0.0.1") -> Iterator[tuple[socket.socket, socket.so
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with (
         socket.create_server((host, 0), family=family) as listener,
-        socket.create_connection(listener.getsockname()[:2], timeout=5) as client,
+        socket.create_connection(listener.getsockname()[:2], timeout=30) as client,
     ):
         accepted, _ = listener.accept()
         with accepted:
-            accepted.settimeout(5)
+            accepted.settimeout(30)
             yield accepted, client
 
 

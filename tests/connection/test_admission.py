@@ -32,7 +32,7 @@ SIDE_BY_SIDE_DATAGRAMS = [ThreadingUDPServer, ThreadPoolUDPServer]
 
 def connect_from(served: Served[Any], host: str) -> socket.socket:
     """Return a client whose own address is `host`."""
-    return socket.create_connection(served.address, timeout=5, source_address=(host, 0))
+    return socket.create_connection(served.address, timeout=30, source_address=(host, 0))
 
 
 def enter(client: socket.socket) -> bool:
@@ -175,9 +175,9 @@ class TestLimitPerHost:
         served = serve(ThreadingTCPServer, Held, ("::", 0), max_connections_per_host=1)
         port = served.server.server_address[1]
         with (
-            socket.create_connection(("127.0.0.1", port), timeout=5) as first,
-            socket.create_connection(("::1", port), timeout=5) as other,
-            socket.create_connection(("127.0.0.1", port), timeout=5) as refused,
+            socket.create_connection(("127.0.0.1", port), timeout=30) as first,
+            socket.create_connection(("::1", port), timeout=30) as other,
+            socket.create_connection(("127.0.0.1", port), timeout=30) as refused,
         ):
             assert [enter(first), enter(other), enter(refused)] == [True, True, False]
 
@@ -233,7 +233,7 @@ class TestAccessLists:
     def test_of_both_stacks(self, serve: Serve, allow: Any, deny: Any, host: str, comes_in: bool) -> None:
         served = serve(TCPServer, Held, ("::", 0), allow=allow, deny=deny)
         port = served.server.server_address[1]
-        with socket.create_connection((host, port), timeout=5) as client:
+        with socket.create_connection((host, port), timeout=30) as client:
             assert enter(client) is comes_in
 
     OURS, NOT_OURS = f"uid:{os.getuid()}", f"uid:{os.getuid() + 1}"

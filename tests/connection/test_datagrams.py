@@ -101,7 +101,7 @@ class TestReplyAddress:
         port = served.server.server_address[1]
         for host in ("127.0.0.1", "127.0.0.2", "127.1.2.3"):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-                client.settimeout(5)
+                client.settimeout(30)
                 client.connect((host, port))
                 client.send(b"hello")
                 assert client.recv(100) == b"HELLO"
@@ -112,7 +112,7 @@ class TestReplyAddress:
     def test_is_the_one_asked_on_both_stacks(self, serve: Serve, family: int, host: str) -> None:
         served = serve(UDPServer, UpperDatagram, ("::", 0))
         with socket.socket(family, socket.SOCK_DGRAM) as client:
-            client.settimeout(5)
+            client.settimeout(30)
             client.connect((host, served.server.server_address[1]))
             client.send(b"hello")
             assert client.recv(100) == b"HELLO"
@@ -126,7 +126,7 @@ class TestReplyAddress:
 
         served = serve(UDPServer, Sends, ("0.0.0.0", 0))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.settimeout(5)
+            client.settimeout(30)
             client.connect(("127.0.0.2", served.server.server_address[1]))
             client.send(b"hello")
             assert [client.recv(100), client.recv(100)] == [b"hello plain", b"hello with flags"]
@@ -137,7 +137,7 @@ class TestReplyAddress:
         served = serve(ThreadingUDPServer, UpperDatagram, ("0.0.0.0", 0))
         for last in (1, 2, 3, 4, 1):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-                client.settimeout(5)
+                client.settimeout(30)
                 client.connect((f"127.0.0.{last}", served.server.server_address[1]))
                 client.send(b"hello")
                 assert client.recv(100) == b"HELLO"
@@ -179,7 +179,7 @@ class TestReplyAddress:
 
         served = serve(Joins, UpperDatagram, ("0.0.0.0", 0))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.settimeout(5)
+            client.settimeout(30)
             client.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
             client.sendto(b"hello", ("239.1.2.3", served.server.server_address[1]))
             assert client.recvfrom(100) == (b"HELLO", served.address)

@@ -57,7 +57,7 @@ class KernelSays:
 
     def wait_looked(self, times: int) -> None:
         for _ in range(times):
-            assert self._looked.acquire(timeout=5)
+            assert self._looked.acquire(timeout=30)
 
 
 @pytest.fixture

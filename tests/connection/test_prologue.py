@@ -77,7 +77,7 @@ def test_notes_the_thread_of_the_request(serve: Serve, server_class: Any) -> Non
             seen.put((connection.task, threading.get_ident()))
 
     serve(server_class, Looks).client.send(b"hello")
-    noted, real = seen.get(timeout=5)
+    noted, real = seen.get(timeout=30)
     assert noted == real
 
 

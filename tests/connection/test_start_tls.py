@@ -130,7 +130,7 @@ class TestStartTLS:
     def test_needs_no_server_of_ours(self, certificates: Certificates, handler: Any) -> None:
         with socketserver.ThreadingTCPServer(ADDRESS, handler) as server:
             address: Any = server.server_address
-            client = socket.create_connection(address, timeout=5)
+            client = socket.create_connection(address, timeout=30)
             server.handle_request()
             with self.upgraded(client, certificates) as upgraded:
                 upgraded.sendall(b"world\n")

@@ -29,7 +29,7 @@ class Listening:
         return self.pause
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(self.socket.getsockname(), timeout=5)
+        return socket.create_connection(self.socket.getsockname(), timeout=30)
 
 
 @pytest.fixture

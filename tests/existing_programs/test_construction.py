@@ -78,7 +78,7 @@ class TestBaseServerAlone:
             loop = Background(server.serve_forever)
             for line in (b"one", b"two"):
                 os.write(writer, line)
-                assert handled.get(timeout=5) == (line, None)
+                assert handled.get(timeout=30) == (line, None)
             server.shutdown()
             loop.result()
             assert server.server_address == "a pipe"

@@ -40,7 +40,7 @@ def has_arrived(connection: socket.socket) -> bool:
 def unix_pair(kind: int = socket.SOCK_STREAM) -> Iterator[tuple[socket.socket, socket.socket]]:
     left, right = socket.socketpair(socket.AF_UNIX, kind)
     with green(the_hub(), left) as connection, right:
-        connection.settimeout(5)
+        connection.settimeout(30)
         yield connection, right
 
 
@@ -55,7 +55,7 @@ def udp_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         plain.connect(client.getsockname())
         client.connect(plain.getsockname())
         with green(the_hub(), plain) as connection:
-            connection.settimeout(5)
+            connection.settimeout(30)
             yield connection, client
 
 
@@ -125,7 +125,7 @@ class TestMemory:
                 let_others_run()
                 client.sendall(b"last words")
                 client.shutdown(socket.SHUT_WR)
-                assert waiter.result(5) == b"last words"
+                assert waiter.result(30) == b"last words"
                 assert connection.recv(100) == b""
                 assert connection.recv(100) == b""
 
@@ -170,7 +170,7 @@ class TestWakeUps:
                         reader = spawn(connection.recv, 100)
                         let_others_run()
                         client.sendall(b"%03d" % number)
-                    assert reader.result(5) == b"%03d" % number
+                    assert reader.result(30) == b"%03d" % number
                     connection.sendall(b"ok")
                     assert client.recv(100) == b"ok"
 
@@ -201,7 +201,7 @@ class TestWaitingInOrder:
                 sent = {b"%d" % number for number in range(5)}
                 for data in sent:
                     client.sendall(data)
-                assert {reader.result(5) for reader in readers} == sent
+                assert {reader.result(30) for reader in readers} == sent
 
         run(main)
 
@@ -215,10 +215,10 @@ class TestWaitingInOrder:
                 assert not reader.done()
                 assert not writer.done()
                 client.sendall(b"question")
-                assert reader.result(5) == b"question"
+                assert reader.result(30) == b"question"
                 assert not writer.done()
                 receive_exactly(client, size)
-                writer.result(5)
+                writer.result(30)
                 assert receive_exactly(client, 3) == b"end"
 
         run(main)
@@ -231,7 +231,7 @@ class TestWaitingInOrder:
                 let_others_run()
                 assert not any(writer.done() for writer in writers)
                 receive_exactly(client, size)
-                assert [writer.result(5) for writer in writers] == [1] * 5
+                assert [writer.result(30) for writer in writers] == [1] * 5
                 assert receive_exactly(client, 5) == b"xxxxx"
 
         run(main)
@@ -275,7 +275,7 @@ class TestTheEndAndUrgentData:
                 reader = spawn(connection.recv, 100)
                 let_others_run()
                 client.shutdown(socket.SHUT_WR)
-                assert reader.result(5) == b""
+                assert reader.result(30) == b""
                 connection.sendall(b"still here")
                 assert receive_exactly(client, 10) == b"still here"
 
@@ -292,7 +292,7 @@ class TestTheEndAndUrgentData:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 client.close()
                 with pytest.raises(ConnectionResetError):
-                    reader.result(5)
+                    reader.result(30)
 
         run(main)
 
@@ -336,7 +336,7 @@ def warm_up(connection: socket.socket, client: socket.socket) -> None:
     reader = spawn(connection.recv, 100)
     let_others_run()
     client.sendall(b"warm")
-    assert reader.result(5) == b"warm"
+    assert reader.result(30) == b"warm"
 
 
 class TestTimeouts:
@@ -368,7 +368,7 @@ class TestTimeouts:
                 reader = spawn(connection.recv, 10)
                 let_others_run()
                 client.sendall(b"x")
-                assert reader.result(5) == b"x"
+                assert reader.result(30) == b"x"
                 connection.settimeout(0.02)
                 begun = time.monotonic()
                 with pytest.raises(TimeoutError):
@@ -407,10 +407,10 @@ class TestTimeouts:
                 let_others_run()
                 connection.settimeout(None)
                 patient = spawn(connection.recv, 1)
-                assert 0.05 <= early.result(5) < 0.4
-                assert late.result(5) >= 0.5
+                assert 0.05 <= early.result(30) < 0.4
+                assert late.result(30) >= 0.5
                 client.sendall(b"x")
-                assert patient.result(5) == b"x"
+                assert patient.result(30) == b"x"
 
         run(main)
 
@@ -427,9 +427,9 @@ class TestTimeouts:
                 let_others_run()
                 the_hub().interrupt(waiting[0], KeyError())
                 with pytest.raises(KeyError):
-                    readers[0].result(5)
+                    readers[0].result(30)
                 with pytest.raises(TimeoutError):
-                    readers[1].result(5)
+                    readers[1].result(30)
 
         run(main)
 
@@ -443,7 +443,7 @@ class TestTimeouts:
                 writer = spawn(connection.sendall, b"x")
                 for task in reader, writer:
                     with pytest.raises(TimeoutError):
-                        task.result(5)
+                        task.result(30)
 
         run(main)
 
@@ -465,7 +465,7 @@ class TestTimeouts:
                     connection.sendall(bytes(1 << 28))
                 assert 0.2 <= time.monotonic() - begun < 2
                 sent.append(True)
-                drainer.result(5)
+                drainer.result(30)
 
         run(main)
 
@@ -477,7 +477,7 @@ class TestTimeouts:
                 let_others_run()
                 client.sendall(b"x")
                 compute_until(time.monotonic() + 0.05)
-                assert reader.result(5) == b"x"
+                assert reader.result(30) == b"x"
 
         run(main)
 
@@ -504,7 +504,7 @@ class TestClosing:
                 connection.close()
                 for waiter in waiters:
                     with pytest.raises(OSError, match="Bad file descriptor") as caught:
-                        waiter.result(5)
+                        waiter.result(30)
                     assert caught.value.errno == errno.EBADF
 
         run(main)
@@ -573,14 +573,14 @@ class TestClosing:
                         let_others_run()
                         first_client.sendall(b"for the duplicate")
                         with pytest.raises(TimeoutError):
-                            reader.result(5)
-                        successor.settimeout(5)
+                            reader.result(30)
+                        successor.settimeout(30)
                         reader = spawn(successor.recv, 100)
                         let_others_run()
                         first_client.shutdown(socket.SHUT_WR)
                         second_client.sendall(b"for the successor")
-                        assert reader.result(5) == b"for the successor"
-                        duplicate.settimeout(5)
+                        assert reader.result(30) == b"for the successor"
+                        duplicate.settimeout(30)
                         assert receive_exactly(duplicate, 17) == b"for the duplicate"
 
         run(main)
@@ -625,7 +625,7 @@ class TestFlags:
                 reader = spawn(connection.recv, 10, socket.MSG_PEEK)
                 let_others_run()
                 client.sendall(b"hello")
-                assert reader.result(5) == b"hello"
+                assert reader.result(30) == b"hello"
                 assert connection.recv(2, socket.MSG_PEEK) == b"he"
                 assert connection.recv(10) == b"hello"
 
@@ -659,7 +659,7 @@ class TestFlags:
                 let_others_run(3)
                 assert not reader.done()
                 client.sendall(b"defgh")
-                assert reader.result(5) == b"abcdef"
+                assert reader.result(30) == b"abcdef"
                 buffer = bytearray(6)
                 filler = spawn(connection.recv_into, buffer, 0, socket.MSG_WAITALL)
                 let_others_run()
@@ -667,7 +667,7 @@ class TestFlags:
                 let_others_run(3)
                 assert not filler.done()
                 client.shutdown(socket.SHUT_WR)
-                assert filler.result(5) == 3
+                assert filler.result(30) == 3
                 assert buffer == b"ghi\0\0\0"
 
         run(main)
@@ -699,7 +699,7 @@ class TestSizes:
             with green_pair() as (connection, client):
                 sender = spawn(connection.sendall, bytes(range(256)) * 8192)
                 taker = Background(receive_exactly, client, 256 * 8192)
-                sender.result(5)
+                sender.result(30)
                 assert taker.result() == bytes(range(256)) * 8192
                 client.sendall(bytes(3000))
                 received = b""
@@ -746,7 +746,7 @@ class TestSizes:
         def main() -> None:
             with udp_pair() as (connection, client):
                 connection.sendall(b"")
-                client.settimeout(5)
+                client.settimeout(30)
                 assert client.recv(10) == b""
                 connection.send(b"")
                 assert client.recv(10) == b""
@@ -763,7 +763,7 @@ class TestForgetting:
                 connection = green(the_hub(), accepted.dup())
                 warm_up(connection, client)
                 with socket.socket(fileno=connection.detach()) as plain:
-                    plain.settimeout(5)
+                    plain.settimeout(30)
                     client.sendall(b"x")
                     assert plain.recv(10) == b"x"
                 with pytest.raises(OSError, match="Bad file descriptor"):

@@ -31,7 +31,7 @@ Found = tuple[int, int, int, str, Any]
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(5)
+        listener.settimeout(30)
         yield listener
 
 
@@ -254,7 +254,7 @@ def test_unix_with_a_full_backlog(place: Place, tmp_path: Path) -> None:
                     connect(listener.getsockname())
                 accepting = spawn(accept_later)
                 connect(listener.getsockname(), 5).close()
-                accepting.result(5)
+                accepting.result(30)
 
             def accept_later() -> None:
                 sleep(SOON)
@@ -284,7 +284,7 @@ class Greeter:
 
     def _serve(self) -> None:
         accepted, _ = self._listener.accept()
-        accepted.settimeout(5)
+        accepted.settimeout(30)
         with accepted, self._context.wrap_socket(accepted, server_side=True) as client:
             client.sendall(client.recv(100).upper())
 
@@ -344,7 +344,7 @@ def test_tls_through_a_unix_socket(place: Place, tmp_path: Path, certificates: C
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
-        listener.settimeout(5)
+        listener.settimeout(30)
         server = Greeter(listener, certificates.server_context())
         assert place(main) == b"HELLO"
         server.result()

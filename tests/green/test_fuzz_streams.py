@@ -63,7 +63,7 @@ def test_writing(collects: bool, steps: list[tuple[str, Any]]) -> None:
             answering = spawn(answer, theirs)
             with ours:
                 sent = write(ours, collects, steps)
-            return sent, answering.result(5)
+            return sent, answering.result(30)
 
     sent, received = run(main)
     assert sent == received

@@ -110,7 +110,7 @@ class TestRun:
             steps.append("again")
             for greenlet in parked:
                 the_hub().wake(greenlet)
-            task.result(5)
+            task.result(30)
             return the_hub()
 
         parked: list[Any] = []
@@ -461,7 +461,7 @@ class TestInterrupting:
             let_others_run()
             the_hub().interrupt(waiting[0], Oops("enough"))
             with pytest.raises(Oops, match="enough"):
-                task.result(5)
+                task.result(30)
 
         run(main)
 
@@ -482,7 +482,7 @@ class TestInterrupting:
                 the_hub().interrupt(waiting[0], Oops())
                 let_others_run()
                 client.sendall(b"served")
-                assert task.result(5) == b"interrupted, then served"
+                assert task.result(30) == b"interrupted, then served"
 
         run(main)
 
@@ -502,7 +502,7 @@ class TestInterrupting:
             assert not the_hub().forget_interrupt(waiting[0], Oops())
             assert the_hub().forget_interrupt(waiting[0], error)
             assert not the_hub().forget_interrupt(waiting[0], error)
-            assert task.result(5) == "undisturbed"
+            assert task.result(30) == "undisturbed"
 
         run(main)
 
@@ -581,7 +581,7 @@ class TestSignals:
                 with pytest.raises(Alarm):
                     park_until(lambda: False)
                 client.sendall(b"well")
-                assert other.result(5) == b"well"
+                assert other.result(30) == b"well"
 
         with on_alarm(raise_alarm):
             run(main)
@@ -668,7 +668,7 @@ def test_a_connection_is_heard_while_others_compute() -> None:
                 let_others_run()
                 client.sendall(b"in time")
                 compute_until(time.monotonic() + 0.1)
-                assert waiter.result(5) == b"in time"
+                assert waiter.result(30) == b"in time"
 
     run(main)
 
@@ -687,8 +687,8 @@ def test_a_listener_serves_many() -> None:
                     the_hub().start(echo, listener.accept()[0])
 
             acceptor = spawn(accept)
-            clients = [socket.create_connection(listener.getsockname(), timeout=5) for _ in range(30)]
-            acceptor.result(5)
+            clients = [socket.create_connection(listener.getsockname(), timeout=30) for _ in range(30)]
+            acceptor.result(30)
             for number, client in enumerate(clients):
                 client.sendall(f"hello {number}".encode())
             for number, client in enumerate(clients):

@@ -86,7 +86,7 @@ def test_many_calls_at_once_have_a_thread_each() -> None:
 
     def main() -> int:
         tasks = [spawn(offload, barrier.wait, 5) for _ in range(10)]
-        return sum(task.result(5) for task in tasks)
+        return sum(task.result(30) for task in tasks)
 
     assert run(main) == sum(range(10))
 
@@ -97,7 +97,7 @@ def test_threads_are_used_again_and_end_when_idle() -> None:
     def thread_of_task() -> int:
         task = Task(threading.get_ident)
         pool.submit(task)
-        return task.result(5)
+        return task.result(30)
 
     threads = set()
     for _ in range(10):
@@ -131,7 +131,7 @@ def test_no_more_calls_at_a_time_than_the_pool_is_large() -> None:
 
     def main() -> None:
         for task in [spawn(offload, work) for _ in range(10)]:
-            task.result(5)
+            task.result(30)
 
     run(main)
     assert most == 1
@@ -146,7 +146,7 @@ def test_an_idle_thread_is_not_counted_on_twice() -> None:
     with pool._changed:  # before it wakes
         for task in tasks:
             pool.submit(task)
-    assert sum(task.result(5) for task in tasks) == 0 + 1
+    assert sum(task.result(30) for task in tasks) == 0 + 1
     assert eventually(lambda: pool._threads == 0)
 
 
@@ -156,12 +156,12 @@ def test_a_pool_becomes_smaller_by_the_threads_that_wake() -> None:
     waiting = [Task(barrier.wait) for _ in range(4)]
     for task in waiting:
         pool.submit(task)
-    assert sum(task.result(5) for task in waiting) == 0 + 1 + 2 + 3
+    assert sum(task.result(30) for task in waiting) == 0 + 1 + 2 + 3
     assert eventually(lambda: pool._idle == 4)
     pool.size = 1
     one = Task(lambda: "done")
     pool.submit(one)
-    assert one.result(5) == "done"
+    assert one.result(30) == "done"
     assert pool._threads == 1
     pool.size = 0
     pool.submit(Task(int))
@@ -201,7 +201,7 @@ def test_a_call_that_has_not_begun_is_left_out_when_nobody_waits_any_more() -> N
         with pytest.raises(TimeoutError), timeout(SOON):
             offload(log.append, "begun")
         release.set()
-        first.result(5)
+        first.result(30)
         offload(int)
         assert log == []
 
@@ -256,7 +256,7 @@ def test_no_further_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
             second = spawn(offload, int)
             sleep(0)
         release.set()
-        return first.result(5) and second.result(5) == 0
+        return first.result(30) and second.result(30) == 0
 
     assert run(main)
 

@@ -51,17 +51,17 @@ class Waiting(Generic[Result]):
 def test_a_queue_hands_items_on_in_their_order(place: Place) -> None:
     def main() -> list[int]:
         items: Queue[int] = Queue()
-        task = spawn(lambda: [items.get(timeout=5) for _ in range(3)])
+        task = spawn(lambda: [items.get(timeout=30) for _ in range(3)])
         for item in (1, 2, 3):
             items.put(item)
-        return task.result(5)
+        return task.result(30)
 
     assert place(main) == [1, 2, 3]
 
 
 def put_all(items: Queue[int], new: Iterable[int]) -> None:
     for item in new:
-        items.put(item, timeout=5)
+        items.put(item, timeout=30)
 
 
 @everywhere
@@ -69,8 +69,8 @@ def test_a_full_queue_is_waited_for(place: Place) -> None:
     def main() -> list[int]:
         items: Queue[int] = Queue(1)
         task = spawn(put_all, items, range(5))
-        taken = [items.get(timeout=5) for _ in range(5)]
-        task.result(5)
+        taken = [items.get(timeout=30) for _ in range(5)]
+        task.result(30)
         return taken
 
     assert place(main) == [0, 1, 2, 3, 4]
@@ -101,7 +101,7 @@ def test_a_queue_is_joined_when_all_is_done(place: Place) -> None:
 
         def work() -> None:
             for _ in range(2):
-                item = items.get(timeout=5)
+                item = items.get(timeout=30)
                 sleep(SOON)
                 done.append(item)
                 items.task_done()
@@ -111,7 +111,7 @@ def test_a_queue_is_joined_when_all_is_done(place: Place) -> None:
         task = spawn(work)
         items.join()
         seen = list(done)
-        task.result(5)
+        task.result(30)
         return seen
 
     assert place(main) == ["one", "two"]
@@ -122,15 +122,15 @@ def test_a_queue_goes_between_a_thread_and_a_hub_and_back() -> None:
     answers: Queue[int] = Queue(1)
 
     def answer() -> None:
-        while (question := questions.get(timeout=5)) is not None:
-            answers.put(question * 2, timeout=5)
+        while (question := questions.get(timeout=30)) is not None:
+            answers.put(question * 2, timeout=30)
 
     def ask() -> list[int]:
         found = []
         for question in range(50):
-            questions.put(question, timeout=5)
-            found.append(answers.get(timeout=5))
-        questions.put(None, timeout=5)
+            questions.put(question, timeout=30)
+            found.append(answers.get(timeout=30))
+        questions.put(None, timeout=30)
         return found
 
     thread = Background(answer)
@@ -147,13 +147,13 @@ def test_a_queue_goes_between_two_hubs() -> None:
 
     def add_one() -> None:
         for _ in range(50):
-            back.put(there.get(timeout=5) + 1)
+            back.put(there.get(timeout=30) + 1)
 
     def count() -> int:
         number = 0
         while number < 50:
             there.put(number)
-            number = back.get(timeout=5)
+            number = back.get(timeout=30)
         return number
 
     other = Background(run, add_one)
@@ -167,7 +167,7 @@ def test_an_item_is_not_lost_on_a_greenlet_that_is_interrupted_when_it_comes() -
         first, second = Waiting(items.get), Waiting(items.get)
         items.put("item")  # wakes the first
         first.interrupt()
-        assert second.task.result(5) == "item"
+        assert second.task.result(30) == "item"
         assert isinstance(first.task.exception(5), Interrupted)
 
     run(main)
@@ -180,7 +180,7 @@ def test_room_is_not_lost_on_a_greenlet_that_is_interrupted_when_there_is_some()
         first, second = Waiting(items.put, "first"), Waiting(items.put, "second")
         items.get()
         first.interrupt()
-        second.task.result(5)
+        second.task.result(30)
         assert isinstance(first.task.exception(5), Interrupted)
         assert items.get() == "second"
 
@@ -198,7 +198,7 @@ def test_an_event_wakes_all_who_wait(place: Place) -> None:
         sleep(0)
         event.set()
         assert event.is_set()
-        return [task.result(5) for task in tasks] + [event.wait()]
+        return [task.result(30) for task in tasks] + [event.wait()]
 
     assert place(main) == [True] * 4
 
@@ -220,7 +220,7 @@ def test_an_event_that_is_cleared_at_once_has_come_to_those_who_waited() -> None
         waiting = Waiting(event.wait, 5)
         event.set()
         event.clear()
-        return waiting.task.result(5)
+        return waiting.task.result(30)
 
     assert run(main)
 
@@ -231,7 +231,7 @@ def test_who_is_interrupted_pretends_no_event_to_others() -> None:
         first, second = Waiting(event.wait), Waiting(event.wait, SOON)
         first.interrupt()
         assert isinstance(first.task.exception(5), Interrupted)
-        return second.task.result(5)
+        return second.task.result(30)
 
     assert run(main) is False
 
@@ -279,7 +279,7 @@ def test_a_semaphore_lets_so_many_in_at_a_time(place: Place) -> None:
                     inside -= 1
 
         for task in [spawn(work) for _ in range(6)]:
-            task.result(5)
+            task.result(30)
         return most
 
     assert place(main) == 2
@@ -294,9 +294,9 @@ def test_a_semaphore_that_is_taken(place: Place) -> None:
         assert semaphore.locked()
         assert not semaphore.acquire(blocking=False)
         assert not semaphore.acquire(timeout=SOON)
-        task = spawn(semaphore.acquire, timeout=5)
+        task = spawn(semaphore.acquire, timeout=30)
         semaphore.release()
-        assert task.result(5)
+        assert task.result(30)
         semaphore.release(2)
         assert semaphore.acquire(blocking=False)
         assert semaphore.acquire(blocking=False)
@@ -320,13 +320,13 @@ def test_a_semaphore_goes_between_a_thread_and_a_hub_and_back() -> None:
 
     def follow() -> None:
         for _ in range(50):
-            assert there.acquire(timeout=5)
+            assert there.acquire(timeout=30)
             back.release()
 
     def lead() -> None:
         for _ in range(50):
             there.release()
-            assert back.acquire(timeout=5)
+            assert back.acquire(timeout=30)
 
     thread = Background(follow)
     run(lead)
@@ -342,7 +342,7 @@ def test_a_semaphore_is_not_lost_on_a_greenlet_that_is_interrupted_when_its_turn
         first, second = Waiting(semaphore.acquire), Waiting(semaphore.acquire)
         semaphore.release()
         first.interrupt()
-        assert second.task.result(5)
+        assert second.task.result(30)
         assert isinstance(first.task.exception(5), Interrupted)
         assert semaphore.locked()
 
@@ -355,7 +355,7 @@ def test_a_semaphore_is_not_given_to_those_who_have_gone() -> None:
         interrupted, impatient = Waiting(semaphore.acquire), Waiting(semaphore.acquire, True, SOON)
         interrupted.interrupt()
         assert isinstance(interrupted.task.exception(5), Interrupted)
-        assert not impatient.task.result(5)
+        assert not impatient.task.result(30)
         semaphore.release()
         assert semaphore.acquire(blocking=False)
 
@@ -379,7 +379,7 @@ def test_a_lock_lets_one_in_at_a_time(place: Place) -> None:
                 count = seen + 1
 
         for task in [spawn(add) for _ in range(10)]:
-            task.result(5)
+            task.result(30)
         return count
 
     assert place(main) == 10
@@ -400,7 +400,7 @@ def test_a_lock_goes_to_those_who_wait_in_their_order() -> None:
         order.append(5)
         lock.release()
         for each in waiting:
-            each.task.result(5)
+            each.task.result(30)
         return order
 
     assert run(main) == [0, 1, 2, 3, 4, 5]
@@ -413,10 +413,10 @@ def test_a_lock_that_another_has(place: Place) -> None:
         assert not lock.locked()
         with lock:
             assert lock.locked()
-            assert not spawn(lock.acquire, blocking=False).result(5)
-            assert not spawn(lock.acquire, timeout=SOON).result(5)
+            assert not spawn(lock.acquire, blocking=False).result(30)
+            assert not spawn(lock.acquire, timeout=SOON).result(30)
             with pytest.raises(RuntimeError, match="who has acquired it"):
-                spawn(lock.release).result(5)
+                spawn(lock.release).result(30)
         with pytest.raises(RuntimeError, match="who has acquired it"):
             lock.release()
         assert not lock.locked()

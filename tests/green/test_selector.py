@@ -46,7 +46,14 @@ class TestSelecting:
                 let_others_run(2)
                 assert not task.done()
                 theirs.sendall(b"x")
-                assert task.result(5) == [(ours, READ)]
+                assert task.result(30) == [(ours, READ)]
+
+        run(main)
+
+    def test_for_nothing_ends_in_time(self) -> None:
+        def main() -> None:
+            with GreenSelector(the_hub(), selectors.DefaultSelector()) as selector:
+                assert spawn(selector.select, 0.01).result(30) == []
 
         run(main)
 
@@ -91,7 +98,7 @@ class TestSelecting:
                 theirs.setblocking(False)
                 while size:
                     size -= len(theirs.recv(1 << 20))
-                assert task.result(5) == [(ours, WRITE)]
+                assert task.result(30) == [(ours, WRITE)]
 
         run(main)
 
@@ -104,7 +111,7 @@ class TestSelecting:
                 task = spawn(wait, selector)
                 let_others_run()
                 os.write(writer, b"x")
-                assert task.result(5) == [(reader, READ)]
+                assert task.result(30) == [(reader, READ)]
                 theirs.sendall(b"x")
                 assert sorted(wait(selector), key=str) == sorted([(reader, READ), (ours, READ)], key=str)
                 selector.unregister(reader)
@@ -189,7 +196,7 @@ class TestTime:
                     task = spawn(selector.select, 60)
                     let_others_run()
                     theirs.sendall(b"x")
-                    task.result(5)
+                    task.result(30)
                     ours.recv(10)
                 assert calls == 1
 
@@ -220,7 +227,7 @@ class TestRegistering:
                     task = spawn(wait, selector)
                     let_others_run()
                     theirs.sendall(b"x")
-                    assert task.result(5) == [(ours, READ)]
+                    assert task.result(30) == [(ours, READ)]
                     ours.recv(1)
                     selector.unregister(ours)
                     theirs.sendall(b"y")
@@ -237,9 +244,9 @@ class TestRegistering:
                 tasks = [spawn(wait, first), spawn(wait, second)]
                 let_others_run()
                 another.sendall(b"x")
-                assert tasks[1].result(5) == [(other, READ)]
+                assert tasks[1].result(30) == [(other, READ)]
                 assert not tasks[0].done()
                 theirs.sendall(b"x")
-                assert tasks[0].result(5) == [(ours, READ)]
+                assert tasks[0].result(30) == [(ours, READ)]
 
         run(main)

@@ -118,7 +118,7 @@ def test_serves_in_a_hub_that_runs() -> None:
             serving = spawn(serve, tcp)
             answer = offload(exchange, tcp, b"hello\n")
             tcp.shutdown()
-            serving.result(5)
+            serving.result(30)
             return answer
 
     assert run(main) == b"HELLO\n"

@@ -27,7 +27,7 @@ def fail(message: str) -> None:
 def test_a_task_brings_a_result(place: Place) -> None:
     def main() -> str:
         task = spawn("{} {count}".format, "all", count=3)
-        assert task.result(5) == "all 3"
+        assert task.result(30) == "all 3"
         assert task.done()
         assert task.exception() is None
         return task.result()
@@ -40,7 +40,7 @@ def test_a_task_brings_a_failure(place: Place) -> None:
     def main() -> None:
         task = spawn(fail, "no luck")
         with pytest.raises(ValueError, match="no luck"):
-            task.result(5)
+            task.result(30)
         assert isinstance(task.exception(), ValueError)
 
     place(main)
@@ -48,9 +48,9 @@ def test_a_task_brings_a_failure(place: Place) -> None:
 
 def test_a_task_is_a_greenlet_of_the_hub_or_a_thread() -> None:
     here = threading.get_ident()
-    assert run(lambda: spawn(threading.get_ident).result(5)) == here
-    assert run(lambda: spawn(getcurrent).result(5) is not getcurrent())
-    assert spawn(threading.get_ident).result(5) != here
+    assert run(lambda: spawn(threading.get_ident).result(30)) == here
+    assert run(lambda: spawn(getcurrent).result(30) is not getcurrent())
+    assert spawn(threading.get_ident).result(30) != here
 
 
 @everywhere
@@ -65,7 +65,7 @@ def test_tasks_run_beside_each_other(place: Place) -> None:
 
         task = spawn(answer)
         there.set()
-        return back.wait(5) and task.result(5)
+        return back.wait(5) and task.result(30)
 
     assert place(main)
 
@@ -80,7 +80,7 @@ def test_a_result_is_waited_for_no_longer_than_asked(place: Place) -> None:
         with pytest.raises(TimeoutError):
             task.exception(SOON)
         release.set()
-        return task.result(5)
+        return task.result(30)
 
     assert place(main)
 
@@ -102,7 +102,7 @@ def test_a_task_that_has_not_begun_can_be_cancelled() -> None:
         task = spawn(log.append, "begun")
         assert task.cancel()
         with pytest.raises(CancelledError):
-            task.result(5)
+            task.result(30)
         sleep(SOON)
         assert log == []
 
@@ -123,7 +123,7 @@ def test_a_task_that_has_begun_cannot_be_cancelled(place: Place) -> None:
         begun.wait(5)
         assert not task.cancel()
         release.set()
-        return task.result(5)
+        return task.result(30)
 
     assert place(main) == "done"
 
@@ -137,7 +137,7 @@ def test_a_task_has_the_context_variables_of_its_caller(place: Place) -> None:
             return before
 
         name.set("caller")
-        before = spawn(rename).result(5)
+        before = spawn(rename).result(30)
         assert name.get() == "caller"
         return before
 
@@ -189,7 +189,7 @@ def test_a_failure_that_somebody_asks_for_is_not_logged(place: Place, caplog: py
                 told.set()
 
         with pytest.raises(ValueError, match="first"):
-            spawn(fail, "first").result(5)
+            spawn(fail, "first").result(30)
         assert str(spawn(fail, "second").exception(5)) == "second"
         told = Event()
         spawn(fail, "third").add_done_callback(ask)
@@ -222,10 +222,10 @@ def test_a_thread_waits_for_a_task_of_a_hub() -> None:
     def main() -> None:
         task = spawn(release.wait, 5)
         tasks.put(task)
-        task.result(5)
+        task.result(30)
 
     hub = Background(run, main)
-    waiting = Background(tasks.get(timeout=5).result, 5)
+    waiting = Background(tasks.get(timeout=30).result, 5)
     release.set()
     assert waiting.result()
     hub.result()
@@ -237,6 +237,6 @@ def test_a_hub_waits_for_a_task_of_a_thread() -> None:
 
     def main() -> bool:
         spawn(release.set)
-        return task.result(5)
+        return task.result(30)
 
     assert run(main)

@@ -108,7 +108,7 @@ class TestReading:
                 let_others_run()
                 for reader, line in zip(readers, [b"1\n", b"2\n", b"3\n", b"4\n"], strict=True):
                     client.sendall(line)
-                    assert reader.result(5) == line
+                    assert reader.result(30) == line
 
         run(main)
 
@@ -282,7 +282,7 @@ class TestWriting:
                 with pytest.raises(BlockingIOError):
                     while True:
                         size += connection.send(bytes(1 << 16))
-                connection.settimeout(5)
+                connection.settimeout(30)
                 order: list[str] = []
 
                 def job() -> None:
@@ -295,7 +295,7 @@ class TestWriting:
                 let_others_run(3)
                 assert not task.done()
                 receive_exactly(client, size)
-                task.result(5)
+                task.result(30)
                 assert receive_exactly(client, 4) == b"late"
                 assert order == ["answer"]
 
@@ -309,7 +309,7 @@ class TestWriting:
                 with pytest.raises(BlockingIOError):
                     while True:
                         size += connection.send(bytes(1 << 16))
-                connection.settimeout(5)
+                connection.settimeout(30)
                 woken: list[bool] = []
                 waiting: list[Any] = []
 
@@ -324,7 +324,7 @@ class TestWriting:
                 the_hub().wake(waiting[0])
                 let_others_run(2)
                 receive_exactly(client, size)
-                task.result(5)
+                task.result(30)
 
         run(main)
 

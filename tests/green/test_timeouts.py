@@ -240,7 +240,7 @@ def test_one_object_limits_many_blocks(place: Place) -> None:
                 sleep(60)
 
         for task in [spawn(wait) for _ in range(3)]:
-            task.result(5)
+            task.result(30)
 
     place(main)
 
@@ -258,7 +258,7 @@ def test_a_task_is_not_in_the_block_that_spawned_it(place: Place) -> None:
     def main() -> str:
         with timeout(SOON):
             task = spawn(sleep_and_return, "done")
-        return task.result(5)
+        return task.result(30)
 
     assert place(main) == "done"
 
@@ -298,7 +298,7 @@ def test_greenlets_beside_a_block_are_not_limited() -> None:
         sleep(0)
         with pytest.raises(TimeoutError), timeout(SOON):
             sleep(60)
-        return task.result(5)
+        return task.result(30)
 
     assert run(main) == "done"
 
@@ -318,7 +318,7 @@ def test_what_comes_when_the_time_is_up_is_not_lost() -> None:
         compute_until(due)
         items.put("item")  # wakes the first, whose time is up when the hub next looks
         assert isinstance(first.exception(5), TimeoutError)
-        return second.result(5)
+        return second.result(30)
 
     assert run(main) == "item"
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,9 @@ from tests.connection.pairs import receive_exactly, tcp_pair
 from tests.green.hubs import let_others_run, the_hub
 
 pytestmark = pytest.mark.usefixtures("poller")
+
+# Bytes of a record.
+RECORD = 1 << 12
 
 # What is written each time: after a write that found no room, OpenSSL takes none but the same.
 CHUNK = bytes(8187) + b"hello"
@@ -58,7 +63,7 @@ def green_tls_pair(certificates: Certificates, timeout: float | None = 5) -> Ite
         connection: Any = green(the_hub(), server_end)
         greeting = spawn(connection.do_handshake)
         shaking = Background(client_end.do_handshake)
-        greeting.result(5)
+        greeting.result(30)
         shaking.result()
         connection.settimeout(timeout)
         yield connection, client_end
@@ -126,7 +131,7 @@ class TestReading:
                 let_others_run(2)
                 assert not task.done()
                 client.sendall(b"hello")
-                assert task.result(5) == expected
+                assert task.result(30) == expected
 
         run(main)
 
@@ -161,7 +166,7 @@ class TestWriting:
                 let_others_run(2)
                 assert not task.done()
                 taker = Background(receive_exactly, client, size + len(CHUNK))
-                assert task.result(5) == expected
+                assert task.result(30) == expected
                 assert taker.result().endswith(CHUNK)
 
         run(main)
@@ -198,8 +203,8 @@ class TestHandshake:
                 serving = spawn(server_end.do_handshake)
                 let_others_run(2)
                 assert not serving.done()
-                spawn(client_end.do_handshake).result(5)
-                serving.result(5)
+                spawn(client_end.do_handshake).result(30)
+                serving.result(30)
                 client_end.sendall(b"hello")
                 assert server_end.recv(10) == b"hello"
 
@@ -227,7 +232,7 @@ class TestHandshake:
                 reader = spawn(connection.recv, 10)
                 let_others_run()
                 client_end.sendall(b"hello")
-                assert reader.result(5) == b"hello"
+                assert reader.result(30) == b"hello"
 
         run(main)
 
@@ -237,7 +242,7 @@ class TestHandshake:
                 connection = green(the_hub(), server_end)
                 reader = spawn(connection.recv, 10)
                 shaking = Background(client_end.sendall, b"hello")
-                assert reader.result(5) == b"hello"
+                assert reader.result(30) == b"hello"
                 shaking.result()
 
         run(main)
@@ -249,6 +254,28 @@ class TestHandshake:
                 connection.settimeout(0.01)
                 with pytest.raises(TimeoutError):
                     connection.do_handshake()
+
+        run(main)
+
+    def test_times_out_though_some_bytes_come(self, certificates: Certificates) -> None:
+        def main() -> None:
+            with green_tls_pair(certificates, 0.05) as (connection, client):
+                stop = threading.Event()
+                dripping = Background(drip, client, stop)
+                with pytest.raises(TimeoutError):
+                    connection.recv(10)
+                stop.set()
+                assert dripping.result() < RECORD
+
+        def drip(client: ssl.SSLSocket, stop: threading.Event) -> int:
+            """Send a record that takes seconds to come in; return how much of it was sent."""
+            with socket.socket(fileno=os.dup(client.fileno())) as below:
+                below.sendall(b"\x17\x03\x03" + RECORD.to_bytes(2, "big"))
+                sent = 0
+                while sent < RECORD and not stop.wait(0.001):
+                    below.sendall(b"x")
+                    sent += 1
+            return sent
 
         run(main)
 
@@ -273,17 +300,17 @@ class TestTheEnd:
                 let_others_run(2)
                 assert not unwrapping.done()
                 plain = client.unwrap()
-                with plain, unwrapping.result(5) as clear:
-                    clear.settimeout(5)
+                with plain, unwrapping.result(30) as clear:
+                    clear.settimeout(30)
                     reader = spawn(clear.recv, 10)
                     let_others_run()
                     plain.sendall(b"in the clear")
-                    assert reader.result(5) == b"in the cle"
+                    assert reader.result(30) == b"in the cle"
                     buffer = bytearray(10)
                     assert clear.recv_into(buffer) == 2
                     assert clear.send(b"hello") == 5
                     clear.sendall(b"hello")
-                    plain.settimeout(5)
+                    plain.settimeout(30)
                     assert receive_exactly(plain, 10) == b"hellohello"
 
         run(main)
@@ -294,7 +321,7 @@ class TestTheEnd:
                 reader = spawn(connection.recv, 10)
                 let_others_run()
                 goodbye = Background(client.unwrap)
-                assert reader.result(5) == b""
+                assert reader.result(30) == b""
                 connection.unwrap().close()
                 goodbye.result().close()
 
@@ -307,7 +334,7 @@ class TestTheEnd:
                 let_others_run()
                 connection.close()
                 with pytest.raises(OSError, match="Bad file descriptor"):
-                    reader.result(5)
+                    reader.result(30)
 
         run(main)
 
@@ -365,7 +392,7 @@ def test_a_listener_of_tls(certificates: Certificates) -> None:
             acceptor = spawn(listener.accept)
             let_others_run()
             client = Background(certificates.connect, listener.getsockname())
-            accepted, _ = acceptor.result(5)
+            accepted, _ = acceptor.result(30)
             with accepted:
                 assert type(accepted) is GreenSSLSocket
                 accepted.sendall(b"hello")

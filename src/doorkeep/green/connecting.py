@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from doorkeep.green.hub import current_hub
 from doorkeep.green.offloading import offload
-from doorkeep.green.sleeping import sleep
+from doorkeep.green.sleeping import pauses, sleep
 from doorkeep.green.sockets import GreenSocket, green
 from doorkeep.green.timeouts import limited
 from doorkeep.green.timeouts import timeout as time_limit
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     import ssl
 
 __all__ = ["connect"]
-
-# Seconds between attempts to connect to a Unix socket.
-_FIRST_PAUSE = 0.001
-_LONGEST_PAUSE = 0.1
 
 
 def connect(
@@ -87,11 +83,11 @@ def _connect_to_path(path: str | bytes, timeout: float | None) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with _closed_on_failure(connection), time_limit(timeout):
         connection.setblocking(False)
-        pause = _FIRST_PAUSE
         # While the server's backlog is full, the kernel tells nobody when there is room: connect(2), EAGAIN.
-        while not _is_connected(connection, path):
+        for pause in pauses():
+            if _is_connected(connection, path):
+                break
             sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
         connection.settimeout(timeout)
     hub = current_hub()
     return connection if hub is None else green(hub, connection)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from greenlet import getcurrent, greenlet
+
 from doorkeep.green.core import Channel, Hub
 
 __all__ = ["GreenSelector"]
@@ -18,6 +20,7 @@ class GreenSelector:
         self._selector = selector
         self._channels: dict[int, Channel] = {}
         self._wakes_at: float | None = None
+        self._waiting: greenlet | None = None
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> Any:
         """As `selectors.BaseSelector.register`."""
@@ -45,9 +48,11 @@ class GreenSelector:
             self._wake_at(time.monotonic() + timeout)
         for channel in self._channels.values():
             channel.expect()
+        self._waiting = getcurrent()
         try:
             self._hub.park()
         finally:
+            self._waiting = None
             for channel in self._channels.values():
                 channel.expect_no_more()
         return list(self._selector.select(0))
@@ -60,8 +65,8 @@ class GreenSelector:
 
     def _time_is_up(self) -> None:
         self._wakes_at = None
-        for channel in self._channels.values():
-            channel.wake_all()
+        if self._waiting is not None:
+            self._hub.wake(self._waiting)
 
     def close(self) -> None:
         """As `selectors.BaseSelector.close`."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 from doorkeep.green.hub import current_hub
 from doorkeep.green.timeouts import limited
 from doorkeep.green.waiting import park_until
 
-__all__ = ["sleep"]
+__all__ = ["pauses", "sleep"]
+
+# Seconds.
+_FIRST_PAUSE = 0.001
+_LONGEST_PAUSE = 0.1
 
 
 def sleep(seconds: float) -> None:
@@ -28,3 +33,11 @@ def sleep(seconds: float) -> None:
         hub.give_way()
     else:
         park_until(hub, lambda: False, seconds)
+
+
+def pauses() -> Iterator[float]:
+    """Yield how many seconds to sleep between attempts: a millisecond at first, at last a tenth of a second."""
+    pause = _FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(2 * pause, _LONGEST_PAUSE)

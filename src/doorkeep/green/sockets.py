@@ -9,10 +9,13 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from doorkeep.green.core import Channel, Hub, Reader, SocketMethods, Writer
 from doorkeep.green.hub import hub_of_thread
+from doorkeep.green.sleeping import pauses, sleep
 
 if TYPE_CHECKING:
     import ssl
@@ -24,7 +27,6 @@ __all__ = ["GreenSocket", "green"]
 
 Result = TypeVar("Result")
 
-_CONNECTING = {errno.EINPROGRESS, errno.EWOULDBLOCK}
 _INTERNET = {socket.AF_INET, socket.AF_INET6}
 # Bytes of a file that leave before others have their turn.
 _PART_OF_FILE = 1 << 20
@@ -40,25 +42,27 @@ class WaitingSocket(_Socket):
     _closed: bool
 
     def _when_readable(self, call: Callable[..., Result], *arguments: Any) -> Result:
+        until = 0.0
         while True:
             self._channel.spend()
             try:
                 return call(self, *arguments)
             except BlockingIOError:
-                self._channel.wait_readable()
+                until = self._channel.wait_readable(until)
 
     def _when_writable(self, call: Callable[..., Result], *arguments: Any) -> Result:
+        until = 0.0
         while True:
             self._channel.spend()
             try:
                 return call(self, *arguments)
             except BlockingIOError:
-                self._channel.wait_writable()
+                until = self._channel.wait_writable(until)
 
     # -- Time ----------------------------------------------------------------------------------------------------
 
     def settimeout(self, value: float | None) -> None:
-        if value is not None and not 0 <= value < float("inf"):
+        if value is not None and not 0 <= value < inf:
             raise ValueError("Timeout value out of range")
         self._channel.timeout = value
 
@@ -170,14 +174,25 @@ class GreenSocket(SocketMethods, WaitingSocket, socket.socket):
             raise OSError(number, os.strerror(number))
 
     def connect_ex(self, address: Any) -> int:
-        number = super().connect_ex(address)
-        if number not in _CONNECTING or self.gettimeout() == 0:
+        number = self._connect_once_there_is_room(address)
+        if number != errno.EINPROGRESS or self.gettimeout() == 0:
             return number
         try:
             self._channel.wait_writable()
         except TimeoutError:
             return errno.EAGAIN
         return self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+    def _connect_once_there_is_room(self, address: Any) -> int:
+        seconds = self.gettimeout()
+        until = inf if seconds is None else monotonic() + seconds
+        pause = pauses()
+        number = super().connect_ex(address)
+        # While a Unix server's backlog is full, the kernel tells nobody when there is room: connect(2), EAGAIN.
+        while number == errno.EAGAIN and self.family == socket.AF_UNIX and (rest := until - monotonic()) > 0:
+            sleep(min(next(pause), rest))
+            number = super().connect_ex(address)
+        return number
 
     def recvfrom(self, *arguments: Any) -> Any:
         return self._when_readable(socket.socket.recvfrom, *arguments)

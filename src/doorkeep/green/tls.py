@@ -25,13 +25,14 @@ class GreenSSLSocket(WaitingSocket, ssl.SSLSocket):
     def _perform(self, call: Callable[..., Result], *arguments: Any) -> Result:
         """Call what needs bytes of the peer, or room for bytes to it, as often as it takes."""
         self._channel.spend()
+        until = 0.0
         while True:
             try:
                 return call(self, *arguments)
             except ssl.SSLWantReadError:
-                self._channel.wait_readable()
+                until = self._channel.wait_readable(until)
             except ssl.SSLWantWriteError:
-                self._channel.wait_writable()
+                until = self._channel.wait_writable(until)
 
     def do_handshake(self, block: bool = False) -> None:
         self._perform(ssl.SSLSocket.do_handshake, block)

@@ -25,7 +25,7 @@ class Recorder(list[Event]):
         """Return the events of one kind so far."""
         return [event for event in list(self) if isinstance(event, kind)]
 
-    def wait_for(self, kind: type[EventType], timeout: float = 5.0, *, count: int = 1) -> EventType:
+    def wait_for(self, kind: type[EventType], timeout: float = 30.0, *, count: int = 1) -> EventType:
         """Return the first event of a kind, or the one that makes it `count`, and wait for it if need be.
 
         Raises `TimeoutError` if it has not happened within `timeout` seconds.

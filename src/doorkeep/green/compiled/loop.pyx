@@ -655,17 +655,17 @@ cdef class Channel:
 
     # -- Waiting -------------------------------------------------------------------------------------------------
 
-    def wait_readable(self):
-        cdef double until = 0
+    def wait_readable(self, double until=0):
         self.readable = False
         while not self.readable:
             self.wait(False, &until)
+        return until
 
-    def wait_writable(self):
-        cdef double until = 0
+    def wait_writable(self, double until=0):
         self.writable = False
         while not self.writable:
             self.wait(True, &until)
+        return until
 
     def expect(self):
         """Have the current greenlet woken when the descriptor may be readable; it parks itself."""

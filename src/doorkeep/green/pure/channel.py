@@ -155,22 +155,24 @@ class Channel:
 
     # -- Waiting -------------------------------------------------------------------------------------------------
 
-    def wait_readable(self) -> None:
+    def wait_readable(self, until: float = 0.0) -> float:
         """Wait until the descriptor may be readable, after a call that says it is not; no wake-up ends it before.
 
-        Raises `TimeoutError` after `timeout` seconds, `BlockingIOError` if that is 0, `OSError` (EBADF) once closed.
+        Returns the moment that the call times out at, which a call that must wait again gives the next time. Raises
+        `TimeoutError` then, `timeout` seconds after the first wait, `BlockingIOError` if that is 0, `OSError` (EBADF)
+        once closed.
         """
         self.readable = False
-        until = 0.0
         while not self.readable:
             until = self._wait(False, until)
+        return until
 
-    def wait_writable(self) -> None:
+    def wait_writable(self, until: float = 0.0) -> float:
         """Wait until the descriptor may be writable, as `wait_readable` does for the other way."""
         self.writable = False
-        until = 0.0
         while not self.writable:
             until = self._wait(True, until)
+        return until
 
     def expect(self) -> None:
         """Have the current greenlet woken when the descriptor may have become ready; it parks itself."""
