@@ -144,7 +144,7 @@ def test_sets_nothing_where_one_is_bad() -> None:
 
     made: list[Seen] = []
     with pytest.raises(SettingError):
-        Seen(idle_timeout=30, max_connections=0)
+        Seen(idle_timeout=5, max_connections=0)
     assert made[0].idle_timeout is None
 
 
