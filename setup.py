@@ -3,7 +3,7 @@
 from setuptools import Extension, setup
 
 FOLDER = "src/doorkeep/green/compiled"
-HEADERS = [f"{FOLDER}/{name}" for name in ("calls.h", "loop.pxd", "small_stack.h")]
+HEADERS = [f"{FOLDER}/{name}" for name in ("calls.h", "channel.pxi", "hub.pxi", "loop.pxd", "small_stack.h", "system.pxi")]
 
 setup(
     ext_modules=[

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from doorkeep import (
+    BaseRequestHandler,
     ForkingTCPServer,
     TCPServer,
     ThreadingTCPServer,
@@ -44,6 +45,15 @@ def wrapping(server_class: Any, context: ssl.SSLContext, **options: Any) -> Any:
             self.socket = context.wrap_socket(self.socket, server_side=True, **options)
 
     return Wraps
+
+
+class Delay(BaseRequestHandler):
+    """Answers 1 if the kernel sends at once what is written, though what was sent before is not acknowledged."""
+
+    def handle(self) -> None:
+        self.request.recv(1)
+        at_once = self.request.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+        self.request.sendall(b"%d" % at_once)
 
 
 WAYS = ["context", "files", "one file", "wrapped", "wrapped, no handshake"]
@@ -96,6 +106,14 @@ class TestConversation:
         version, _, *rest = told(client)
         assert version == "TLSv1.3"
         assert rest == [None, None, None]
+
+    def test_its_first_answer_does_not_wait_for_an_acknowledgement(
+        self, start: Start, certificates: Certificates
+    ) -> None:
+        served = start(TCPServer, Delay)
+        client = certificates.connect(served.address)
+        client.sendall(b"?")
+        assert read_all(client) == b"1"
 
     def test_ends_with_close_notify(self, start: Start, certificates: Certificates) -> None:
         """As `read_all` demands: without it a client cannot tell an end from a cut line."""

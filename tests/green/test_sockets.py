@@ -634,6 +634,30 @@ class TestSendfile:
 
         run(main)
 
+    def test_each_part_lets_others_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("doorkeep.green.sockets._PART_OF_FILE", 1)
+        path = tmp_path / "file"
+        path.write_bytes(b"0123456789")
+
+        def main() -> None:
+            turns = 0
+            sending = True
+
+            def count_turns() -> None:
+                nonlocal turns
+                while sending:
+                    turns += 1
+                    let_others_run()
+
+            with green_pair() as (connection, _), path.open("rb") as file:
+                counting = spawn(count_turns)
+                assert spawn(connection.sendfile, file).result(30) == 10
+                assert turns >= 10
+                sending = False
+                counting.result(30)
+
+        run(main)
+
     def test_a_big_one_lets_others_run(self, tmp_path: Path) -> None:
         path = tmp_path / "file"
         size = 32 << 20  # more than the kernel keeps for a connection

@@ -226,6 +226,8 @@ class GreenSocket(SocketMethods, WaitingSocket, socket.socket):
                 if length == 0:
                     break
                 sent += length
+                if self._channel.hub.parks():
+                    self._channel.hub.give_way()
         finally:
             if sent and hasattr(file, "seek"):
                 file.seek(offset + sent)
