@@ -123,10 +123,11 @@ WORKS = (
         ),
         unit="connections",
         goals={
-            (50, 64): tuple(
-                goal
-                for name in ("green", "threading")
-                for goal in (Goal(name, 0.90, LIMIT), Goal(name, 3.5, "standard-threading"))
+            (50, 64): (
+                Goal("green", 0.90, LIMIT),
+                Goal("green", 3.5, "standard-threading"),
+                Goal("threading", 1.5, "standard-threading"),
+                Goal("pool", 3, "standard-threading"),
             )
         },
     ),
@@ -143,14 +144,11 @@ WORKS = (
         ),
         unit="datagrams",
         goals={
-            (50, 64): tuple(
-                goal
-                for name in ("green", "serial")
-                for goal in (
-                    Goal(name, 0.80, LIMIT),
-                    Goal(name, 1.3, "standard-serial"),
-                    Goal(name, 1.0, "uvloop-protocols"),
-                )
+            (50, 64): (
+                Goal("green", 0.80, LIMIT),
+                Goal("green", 1.3, "standard-serial"),
+                Goal("green", 1.0, "uvloop-protocols"),
+                Goal("serial", 1.3, "standard-serial"),
             )
         },
     ),

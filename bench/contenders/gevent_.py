@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 
 from gevent.server import DatagramServer, StreamServer  # type: ignore[import-untyped]  # gevent ships no types
-from gevent.socket import socket  # type: ignore[import-untyped]
+from gevent.socket import socket  # type: ignore[import-untyped]  # as above
 
 from bench.contenders import BACKLOG, announce
 
