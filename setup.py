@@ -3,7 +3,9 @@
 from setuptools import Extension, setup
 
 FOLDER = "src/doorkeep/green/compiled"
-HEADERS = [f"{FOLDER}/{name}" for name in ("calls.h", "channel.pxi", "hub.pxi", "loop.pxd", "small_stack.h", "system.pxi")]
+HEADERS = [
+    f"{FOLDER}/{name}" for name in ("calls.h", "channel.pxi", "frame_stack.h", "hub.pxi", "loop.pxd", "system.pxi")
+]
 
 setup(
     ext_modules=[

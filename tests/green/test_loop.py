@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import os
+import resource
 import socket
 import sys
 import time
@@ -226,6 +227,21 @@ class TestJobs:
             let_others_run()
 
         run(main)
+
+
+class TestStacks:
+    def test_deep_calls_do_not_ask_the_kernel_for_memory_each_time(self) -> None:
+        def deep(more: int) -> int:
+            return deep(more - 1) if more else 0
+
+        def count_faults() -> int:
+            deep(20)
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for _ in range(5000):
+                deep(20)
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+        assert run(lambda: spawn(count_faults).result(30)) < 1000
 
 
 class TestFairness:

@@ -41,7 +41,6 @@ cdef class Hub:
 
     def __init__(self):
         self.thread = PyThread_get_thread_ident()
-        self.stack_size = SMALL_STACK
         self.idle, self.timers, self.unflushed, self.errors, self.calls = [], [], [], {}, deque()
         self.work = self._work
         self.epoll = epoll_create1(EPOLL_CLOEXEC)
@@ -94,16 +93,15 @@ cdef class Hub:
         self.push(Job(function, arguments))
 
     def _work(self):
-        cdef small_stack stack
-        # The first is for the function that the hub runs for, which is deep mostly.
-        small_stack_begin(&stack, self.stack_size if self.workers else 0)
+        if self.workers:  # the first is for the function that the hub runs for, which is deep mostly
+            frame_stack_begin()
         self.workers += 1
         try:
             self.do_jobs()
         finally:
             self.workers -= 1
             self.ended += 1
-            small_stack_end(&stack)
+            frame_stack_end()
 
     cdef int do_jobs(self) except -1:
         cdef object me = current_greenlet()
@@ -120,8 +118,7 @@ cdef class Hub:
                     self.turn -= 1
                     self.job = self.pop()
                     self.begin_turn()
-            if len(self.idle) >= IDLE_GREENLETS or small_stack_overflown():
-                self.stack_size = 0 if small_stack_overflown() else self.stack_size
+            if len(self.idle) >= IDLE_GREENLETS:
                 break
             self.idle.append(me)
             while self.job is None and not self.closing:
@@ -142,8 +139,6 @@ cdef class Hub:
     cdef int switch_away(self, current) except -1:
         if self.unflushed and self.flush():
             return 0  # has waited meanwhile, and may have been woken: the caller will see
-        if self.stack_size and small_stack_overflown():
-            self.stack_size = 0
         cdef object target = self.next()
         if target is not current:
             switch_to(target)

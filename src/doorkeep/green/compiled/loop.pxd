@@ -25,7 +25,6 @@ cdef class Hub:
     cdef Py_ssize_t cancelled
     cdef char* scratch
     cdef int budget
-    cdef size_t stack_size
     cdef int epoll
     cdef int wakeup
     cdef epoll_event* events

@@ -4,3 +4,5 @@
 include "system.pxi"
 include "hub.pxi"
 include "channel.pxi"
+
+frame_stack_prepare()

@@ -60,12 +60,10 @@ cdef extern from "<time.h>" nogil:
         long tv_nsec
     int clock_gettime(int clock, timespec* time)
 
-cdef extern from "small_stack.h":
-    ctypedef struct small_stack:
-        pass
-    void small_stack_begin(small_stack* stack, size_t size)
-    void small_stack_end(small_stack* stack)
-    bint small_stack_overflown()
+cdef extern from "frame_stack.h":
+    void frame_stack_prepare()
+    void frame_stack_begin()
+    void frame_stack_end()
 
 cdef extern from *:
     """
@@ -100,7 +98,6 @@ cdef enum:
     IDLE_GREENLETS = 64
     MANY_GREENLETS = 1000
     MANY_TIMERS = 64
-    SMALL_STACK = 1280
     LONGEST_WAIT = 1 << 30  # milliseconds
 
 cdef uint64_t WAKEUP = <uint64_t>-1
