@@ -15,7 +15,7 @@ ARGUMENTS ?=
 PYTEST_ARGUMENTS ?=
 
 # What runs on the hub is tested once more on the one that is not compiled.
-PURE_TESTS := tests/green tests/concurrency tests/conformance -k green
+PURE_TESTS := tests/green tests/concurrency tests/conformance tests/http -k green
 CODE := $(wildcard src tests bench examples)
 RUNTIME := $(VENV)/.installed
 TEST := $(VENV)/.installed-test

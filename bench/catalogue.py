@@ -4,8 +4,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
-from bench.load import Generated, Load
-from bench.roster import LIMIT, Contender, asynchronous, forking, green, limit, peers, pool, serial, threading
+from bench.load import Generated, Load, Requests
+from bench.roster import (
+    LIMIT,
+    NGINX,
+    Contender,
+    applications,
+    asynchronous,
+    forking,
+    green,
+    limit,
+    peers,
+    pool,
+    serial,
+    threading,
+    web,
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,8 @@ class Case:
 class Work:
     """Something to do, with every number of `connections` and every size of message in bytes.
 
-    `description` has places for both. The goals are of one such pair each.
+    `description` has places for both. The goals are of one such pair each. `path` is what is asked for by HTTP, with a
+    place for the size; without one the load generator does a work of this name.
     """
 
     name: str
@@ -50,6 +65,7 @@ class Work:
     connections: tuple[int, ...] = (50,)
     sizes: tuple[int, ...] = (64,)
     pipeline: int = 1
+    path: str | None = None
     goals: Mapping[tuple[int, int], tuple[Goal, ...]] = field(default_factory=dict)
 
     def cases(self, connections: Sequence[int] = (), sizes: Sequence[int] = ()) -> Iterator[Case]:
@@ -62,12 +78,17 @@ class Work:
         return Case(
             self.name if alone else f"{self.name}-{connections}x{size}",
             self.description.format(connections=f"{connections:,}", size=f"{size:,}"),
-            Generated(self.name, connections, size, self.pipeline),
+            self._load(connections, size),
             self.contenders,
             self.unit,
             connections,
             self.goals.get((connections, size), ()),
         )
+
+    def _load(self, connections: int, size: int) -> Load:
+        if self.path is not None:
+            return Requests(self.path.format(size=size), connections)
+        return Generated(self.name, connections, size, self.pipeline)
 
 
 MANY = (Goal("green", 0.90, LIMIT), Goal("green", 1.0, "uvloop-protocols"), Goal("green", 0.5, value="slowest"))
@@ -161,5 +182,32 @@ WORKS = (
         unit="connections",
         connections=(10_000,),
         goals={(10_000, 64): (Goal("green", 6, value="kibibytes_each", at_most=True),)},
+    ),
+    Work(
+        "http",
+        "{connections} persistent connections, each with one request in flight, which is answered with {size} bytes.",
+        (*web("reply"), *applications()),
+        unit="requests",
+        sizes=(13,),
+        path="/",
+        goals={
+            (50, 13): (
+                Goal("green", 0.45, NGINX),
+                Goal("green", 1.2, "granian"),
+                Goal("green", 2, "uvicorn"),
+                Goal("green", 2.5, "standard-threading"),
+                Goal("green", 5, "gevent"),
+                Goal("green-wsgi", 1.0, "granian"),
+            )
+        },
+    ),
+    Work(
+        "files",
+        "{connections} persistent connections, each of which asks again and again for a file of {size} bytes.",
+        web("files"),
+        unit="files",
+        sizes=(4096, 1 << 20),
+        path="/{size}",
+        goals={(50, 4096): (Goal("green", 0.45, NGINX),), (50, 1 << 20): (Goal("green", 0.9, NGINX),)},
     ),
 )

@@ -1,6 +1,9 @@
 """What a server is put under, and what came of it."""
 
 import json
+import math
+import re
+import resource
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -84,3 +87,53 @@ def _result(details: dict[str, Any], kibibytes_each: float | None) -> Result:
         load_cpu=details["load_cpu"] if works else None,
         details=details,
     )
+
+
+@dataclass(frozen=True)
+class Requests:
+    """A run of wrk: one thread that asks for a path again and again, on connections that stay open."""
+
+    path: str
+    connections: int = 50
+
+    def __call__(self, server: Server, seconds: float) -> Result:
+        warm_up = self._run(server, 1)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        report = self._run(server, math.ceil(seconds))
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        requests, took = _requests(report)
+        if not requests:
+            raise LoadFailed(f"wrk had no answer: {report.strip().splitlines()[-1]}.")
+        spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return Result(
+            rate=requests / took,
+            total=requests + _requests(warm_up)[0],
+            errors=sum(int(count) for count in re.findall(r"(?:connect|read|write|timeout|responses:) (\d+)", report)),
+            latency_p50=_microseconds(report, "50%"),
+            latency_p99=_microseconds(report, "99%"),
+            load_cpu=spent / took,
+            details={"wrk": report},
+        )
+
+    def _run(self, server: Server, seconds: int) -> str:
+        options = ("--threads=1", f"--connections={self.connections}", f"--duration={seconds}s", "--latency")
+        command = ["wrk", *options, f"http://127.0.0.1:{server.port}{self.path}"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as wrk:
+            keep_on(wrk.pid, load_processors())
+            report, _ = wrk.communicate()
+        if wrk.returncode:
+            raise LoadFailed(report.strip())
+        return report
+
+
+def _requests(report: str) -> tuple[int, float]:
+    """Return how many requests wrk had answered, and in how many seconds."""
+    found = re.search(r"(\d+) requests in ([\d.]+)(s|m)", report)
+    assert found is not None, report
+    return int(found[1]), float(found[2]) * (60 if found[3] == "m" else 1)
+
+
+def _microseconds(report: str, quantile: str) -> float | None:
+    """Return a quantile of the latency that wrk reports."""
+    found = re.search(rf"^ +{quantile} +([\d.]+)(us|ms|s)$", report, re.MULTILINE)
+    return None if found is None else float(found[1]) * {"us": 1, "ms": 1e3, "s": 1e6}[found[2]]

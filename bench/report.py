@@ -10,15 +10,15 @@ from bench.catalogue import Case, Goal
 from bench.chart import Bar, bar_chart
 from bench.machine import Machine
 from bench.rounds import Measurement, Sample
-from bench.summary import Summary, measured, ratios, reached, summarize
+from bench.summary import Summary, limit_of, measured, ratios, reached, summarize
 from bench.tables import MEBIBYTE, if_known, markdown_table, ratio, span, without_empty_columns
 
-COLOURS = {"c": "#8c959f", "standard": "#bf8700", "doorkeep": "#0969da", "peer": "#8250df"}
+COLOURS = {"limit": "#8c959f", "standard": "#bf8700", "doorkeep": "#0969da", "peer": "#8250df"}
 
 LEGEND = """\
-Medians of the rounds, with the quartiles in brackets where they are given. *Of c* is the ratio of the rate to that of
-the server in C. *Slowest* is what the connection with the fewest messages had of the mean. Errors and losses are the
-sums of all rounds."""
+Medians of the rounds, with the quartiles in brackets where they are given. *Of {limit}* is the ratio of the rate to
+that server's. *Slowest* is what the connection with the fewest messages had of the mean. Errors and losses are the sums
+of all rounds."""
 
 LIMITED = """\
 The load generator, and not the server, was the limit for {names}: it had a CPU for more than 95 % of the time. What the
@@ -60,7 +60,7 @@ class Report:
             self.case.description,
             f"![{self.case.unit} a second]({self.case.name}.svg)",
             self.table(),
-            LEGEND,
+            LEGEND.format(limit=limit_of(self.case.contenders)),
             self.limited(),
             *(["## Ratios", "The rate of the contender above to that of the one beside.", ratios] if ratios else []),
             *(["## Goals", goals] if goals else []),
@@ -74,7 +74,8 @@ class Report:
         return "\n\n".join(filter(None, parts)) + "\n"
 
     def table(self) -> str:
-        head = ["contender", f"{self.case.unit}/s", "of c", "CPU µs each", "peak MiB", "KiB each"]
+        limit = limit_of(self.case.contenders)
+        head = ["contender", f"{self.case.unit}/s", f"of {limit}", "CPU µs each", "peak MiB", "KiB each"]
         head += ["p50 µs", "p99 µs", "slowest", "load CPU", "errors", "lost"]
         return markdown_table(*without_empty_columns(head, [_row(summary) for summary in self.summaries]))
 

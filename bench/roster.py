@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from bench.contenders import BACKLOG
 from bench.programs import ECHO
 
-LIMIT = "c"  # the contender that the others are held against in every work
+LIMIT = "c"
+NGINX = "nginx"
 
 
 @dataclass(frozen=True)
 class Contender:
     """A server in a work. It is left out where Python has not all the modules that it `requires`.
 
+    The others of a work are held against that of the family "limit". `programs` must be on the search path, as well.
     `most_connections` are those that it can hold without taking minutes to let them in. One of `one_thread` is kept off
     the load generator's CPU.
     """
@@ -23,15 +25,16 @@ class Contender:
     name: str
     description: str
     command: tuple[str, ...]
-    family: str = "peer"  # or "doorkeep", "standard" and "c"
+    family: str = "peer"  # or "doorkeep", "standard" and "limit"
     requires: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
     most_connections: int | None = None
     one_thread: bool = True
 
 
 def limit(kind: str) -> Contender:
     batches = "recvmmsg and sendmmsg" if kind == "udp" else "epoll"
-    return Contender(LIMIT, f"C, {batches} on one thread: the least work there is", (str(ECHO), kind), "c")
+    return Contender(LIMIT, f"C, {batches} on one thread: the least work there is", (str(ECHO), kind), "limit")
 
 
 # -- doorkeep, and the standard library's classes whose place its own take -----------------------------------------
@@ -159,3 +162,43 @@ def _event_loop(loop: str, handler: str) -> tuple[Contender, ...]:
 
 def _program(module: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", f"bench.contenders.{module}", *arguments)
+
+
+# -- HTTP ------------------------------------------------------------------------------------------------------------
+
+
+def web(work: str) -> tuple[Contender, ...]:
+    """Servers of HTTP: nginx as the limit, and the classes of `http.server`, for `reply` or `files`."""
+    classes = {
+        "green": ("doorkeep", "doorkeep.http.green:GreenHTTPServer", ("greenlet", "doorkeep.green.compiled.loop")),
+        "threading": ("doorkeep", "doorkeep.http.servers:ThreadingHTTPServer", ()),
+        "standard-threading": ("standard", "http.server:ThreadingHTTPServer", ()),
+    }
+    return (
+        Contender(NGINX, "nginx, one worker", _program("nginx", work), "limit", programs=("nginx",)),
+        *(
+            Contender(
+                name,
+                f"{family} `{server.partition(':')[2]}`",
+                _program("web", work, f"--server={server}"),
+                family,
+                ("httptools", *requires) if family == "doorkeep" else requires,
+                one_thread=name == "green",
+            )
+            for name, (family, server, requires) in classes.items()
+        ),
+    )
+
+
+def applications() -> tuple[Contender, ...]:
+    """Servers of applications of WSGI, and uvicorn of one of ASGI."""
+    kinds = {
+        "green-wsgi": ("doorkeep", "doorkeep `WSGIHandler` on `GreenHTTPServer`", ("httptools", "greenlet"), True),
+        "granian": ("peer", "granian, WSGI, one worker", ("granian",), False),
+        "uvicorn": ("peer", "uvicorn, ASGI, on httptools and uvloop", ("uvicorn", "httptools", "uvloop"), True),
+        "gevent": ("peer", "gevent `pywsgi.WSGIServer`", ("gevent",), True),
+    }
+    return tuple(
+        Contender(name, shown, _program("applications", name), family, requires, one_thread=one_thread)
+        for name, (family, shown, requires, one_thread) in kinds.items()
+    )

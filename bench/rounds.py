@@ -1,5 +1,6 @@
 """Measuring: every contender in turn, round after round, each time on a fresh server process."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -60,9 +61,10 @@ def available(case: Case, miss: Tell) -> list[Contender]:
     """Those whose modules are installed, and that can hold the connections; `miss` hears of the others."""
     kept = []
     for contender in case.contenders:
-        absent = [module for module in contender.requires if not installed(module)]
+        absent = [f"module {module}" for module in contender.requires if not installed(module)]
+        absent += [f"program {program}" for program in contender.programs if shutil.which(program) is None]
         if absent:
-            miss(f"{contender.name} is left out: the module {absent[0]} is not installed.")
+            miss(f"{contender.name} is left out: the {absent[0]} is not installed.")
         elif contender.most_connections is not None and case.connections > contender.most_connections:
             miss(f"{contender.name} is left out: it is not asked to hold more than {contender.most_connections:,}.")
         else:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 
 from bench.catalogue import Goal
-from bench.roster import LIMIT, Contender
+from bench.roster import Contender
 from bench.rounds import Sample
 
 LOAD_AT_ITS_LIMIT = 0.95
@@ -80,9 +80,16 @@ def reached(goal: Goal, spread: Spread) -> bool:
     return spread.median <= goal.bound if goal.at_most else spread.median >= goal.bound
 
 
+def limit_of(contenders: Iterable[Contender]) -> str | None:
+    """The name of the contender that the others are held against."""
+    return next((contender.name for contender in contenders if contender.family == "limit"), None)
+
+
 def summarize(contenders: Iterable[Contender], samples: Sequence[Sample]) -> list[Summary]:
     """One summary a contender that has samples, in the order of the contenders."""
     summaries = []
+    contenders = list(contenders)
+    limit = limit_of(contenders)
     for contender in contenders:
         own = [sample for sample in samples if sample.contender == contender.name]
         if not own:
@@ -92,7 +99,7 @@ def summarize(contenders: Iterable[Contender], samples: Sequence[Sample]) -> lis
             Summary(
                 contender=contender,
                 rate=median(result.rate for result in results),
-                to_limit=ratios(samples, contender.name, LIMIT) if contender.name != LIMIT else None,
+                to_limit=ratios(samples, contender.name, limit) if limit and contender.name != limit else None,
                 cpu_microseconds=median(sample.cpu_microseconds for sample in own),
                 peak_memory=median(sample.peak_memory for sample in own),
                 latency_p50=_median_of_known(result.latency_p50 for result in results),

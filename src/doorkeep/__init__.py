@@ -67,6 +67,11 @@ __version__ = "0.1.0"
 
 # What few programs need, or needs a package that may not be there, is imported when it is asked for.
 _GREEN = ["GreenMixIn", "GreenTCPServer", "GreenUDPServer"]
+_HTTP = [
+    *("BaseHTTPRequestHandler", "HTTPServer", "HTTPSServer", "SimpleHTTPRequestHandler"),
+    *("ThreadPoolHTTPServer", "ThreadingHTTPSServer", "ThreadingHTTPServer"),
+]
+_GREEN_HTTP = ["GreenHTTPSServer", "GreenHTTPServer"]
 _ASYNC = ["AsyncMixIn", "AsyncTCPServer", "AsyncUDPServer"]
 if hasattr(socket, "AF_UNIX"):
     _GREEN += ["GreenUnixDatagramServer", "GreenUnixStreamServer"]
@@ -75,10 +80,14 @@ _ROOMS = {
     "install": "doorkeep.operate.adopt",
     **dict.fromkeys(_GREEN, "doorkeep.concurrency.greenlets"),
     **dict.fromkeys(_ASYNC, "doorkeep.concurrency.tasks"),
+    **dict.fromkeys(_HTTP, "doorkeep.http.servers"),
+    "BaseHTTPRequestHandler": "doorkeep.http.handler",
+    "SimpleHTTPRequestHandler": "doorkeep.http.static",
+    **dict.fromkeys(_GREEN_HTTP, "doorkeep.http.green"),
 }
-__all__ += _ASYNC
+__all__ += _ASYNC + _HTTP
 if importlib.util.find_spec("greenlet") is not None:
-    __all__ += _GREEN
+    __all__ += _GREEN + _GREEN_HTTP
 
 if TYPE_CHECKING:
     from doorkeep.concurrency.greenlets import GreenMixIn as GreenMixIn
@@ -91,6 +100,15 @@ if TYPE_CHECKING:
     from doorkeep.concurrency.tasks import AsyncUDPServer as AsyncUDPServer
     from doorkeep.concurrency.tasks import AsyncUnixDatagramServer as AsyncUnixDatagramServer
     from doorkeep.concurrency.tasks import AsyncUnixStreamServer as AsyncUnixStreamServer
+    from doorkeep.http.green import GreenHTTPServer as GreenHTTPServer
+    from doorkeep.http.green import GreenHTTPSServer as GreenHTTPSServer
+    from doorkeep.http.handler import BaseHTTPRequestHandler as BaseHTTPRequestHandler
+    from doorkeep.http.servers import HTTPServer as HTTPServer
+    from doorkeep.http.servers import HTTPSServer as HTTPSServer
+    from doorkeep.http.servers import ThreadingHTTPServer as ThreadingHTTPServer
+    from doorkeep.http.servers import ThreadingHTTPSServer as ThreadingHTTPSServer
+    from doorkeep.http.servers import ThreadPoolHTTPServer as ThreadPoolHTTPServer
+    from doorkeep.http.static import SimpleHTTPRequestHandler as SimpleHTTPRequestHandler
     from doorkeep.operate.adopt import install
 
 

@@ -7,7 +7,7 @@ import selectors
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Annotated, Any
 
@@ -214,6 +214,10 @@ class BaseServer(Acceptor):
 
     def _watch_deadlines(self, connection: Connection) -> None:
         self._deadline_watch.watch(connection)
+
+    def _further_deadlines(self, connection: Connection, request: Any, now: float) -> Iterable[tuple[float, str]]:
+        """Return the deadlines that a protocol adds, each with its setting; one without is when to ask again."""
+        return ()
 
     def _is_ending(self) -> bool:
         return self.__shutdown_request

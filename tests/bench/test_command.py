@@ -65,7 +65,7 @@ def test_contenders_are_chosen_by_patterns() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--work=echo,sleep"], "has to be of echo, lines, connect, udp, idle, stopping, not sleep"),
+        (["--work=echo,sleep"], "has to be of echo, lines, connect, udp, idle, http, files, stopping, not sleep"),
         (["--connections=0"], "has to be at least 1, not 0"),
         (["--seconds=0"], "has to be more than 0, not 0"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import socket
 import socketserver
 import subprocess
@@ -11,9 +13,11 @@ import pytest
 
 from bench.catalogue import WORKS, Work
 from bench.contenders.handlers import HANDLERS, request_handler
+from bench.contenders.web import REPLY
+from bench.load import Requests
 from bench.process import serving
 from bench.programs import compile_programs
-from bench.roster import LIMIT, Contender
+from bench.roster import Contender, web
 from tests import prerequisites
 
 MESSAGES = {
@@ -58,9 +62,49 @@ def test_contender_answers(work: Work, contender: Contender) -> None:
             assert client.recv(1) == b""
 
 
+WEB = [
+    pytest.param(case.load.path, contender, id=f"{case.name}-{contender.name}")
+    for work in WORKS
+    for case in work.cases()
+    if isinstance(case.load, Requests)
+    for contender in work.contenders
+]
+
+
+@pytest.mark.parametrize(("path", "contender"), WEB)
+def test_contender_answers_by_http(path: str, contender: Contender) -> None:
+    for module in contender.requires:
+        prerequisites.module(module)
+    for program in contender.programs:
+        prerequisites.command(program)
+    expected = REPLY if path == "/" else bytes(int(path[1:]))
+    with (
+        serving(list(contender.command)) as server,
+        contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as client,
+    ):
+        for _ in range(2):
+            client.request("GET", path)
+            response = client.getresponse()
+            assert (response.status, response.read()) == (200, expected)
+            assert client.sock is not None, "the connection was not kept"
+
+
+def test_requests_are_counted() -> None:
+    prerequisites.command("wrk")
+    contender = next(one for one in web("reply") if one.name == "standard-threading")
+    with serving(list(contender.command)) as server:
+        result = Requests("/", connections=2)(server, 0.1)
+    assert 0 < result.rate < result.total
+    assert result.errors == 0
+    assert result.latency_p50 is not None
+    assert result.latency_p99 is not None
+    assert 0 < result.latency_p50 <= result.latency_p99
+    assert result.load_cpu is not None
+
+
 def test_the_works_without_a_message_here_have_contenders_of_those_with() -> None:
     tested = {contender.command for work in WORKS if work.name in MESSAGES for contender in work.contenders}
-    assert {contender.command for work in WORKS for contender in work.contenders} == tested
+    assert {contender.command for work in WORKS if work.path is None for contender in work.contenders} == tested
 
 
 def test_a_module_may_be_hidden_from_a_class() -> None:
@@ -78,10 +122,10 @@ def test_a_handler_is_built_on_the_module_that_serves_it() -> None:
 def test_every_work_has_the_limit_and_whom_its_goals_name() -> None:
     for work in WORKS:
         names = [contender.name for contender in work.contenders]
-        assert names[0] == LIMIT
+        assert [one.family == "limit" for one in work.contenders] == [True] + [False] * (len(names) - 1)
         assert len(set(names)) == len(names)
         for goal in (goal for goals in work.goals.values() for goal in goals):
-            assert {goal.contender, goal.reference or LIMIT} <= set(names)
+            assert {goal.contender, goal.reference or names[0]} <= set(names)
 
 
 def test_every_goal_is_of_a_case_that_is_measured() -> None:

@@ -26,7 +26,7 @@ MACHINE = Machine("A processor", 2, "Linux 6", "CPython 3.11.7", 0.25, "2030-01-
 def report() -> Report:
     """A report on contenders of three families, one of which failed once."""
     contenders = (
-        Contender(LIMIT, "The least", (), "c"),
+        Contender(LIMIT, "The least", (), "limit"),
         Contender("mine", "My server", (), "doorkeep"),
         Contender("theirs", "Their server", ()),
     )

@@ -56,18 +56,20 @@ def test_a_load_may_be_any_function() -> None:
     assert told[0] == "nothing, round 1: a 5 nothings/s"
 
 
-def test_a_contender_whose_module_is_missing_is_skipped() -> None:
+def test_a_contender_whose_module_or_program_is_missing_is_skipped() -> None:
     told: list[str] = []
     absent = [
         Contender("absent", "", program("raise SystemExit"), requires=("sys", module))
         for module in ("no_such_module", "no_such.module")
     ]
+    absent.append(Contender("absent", "", program("raise SystemExit"), programs=("sh", "no-such-program")))
     measurement = measure(case(*absent), rounds=2, seconds=1, tell=told.append)
     assert not measurement.samples
     assert measurement.missing == told
     assert told == [
         "absent is left out: the module no_such_module is not installed.",
         "absent is left out: the module no_such.module is not installed.",
+        "absent is left out: the program no-such-program is not installed.",
     ]
 
 

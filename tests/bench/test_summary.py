@@ -45,7 +45,7 @@ def test_spread(values: list[float], spread: Spread) -> None:
 
 
 def test_a_summary_compares_with_the_limit() -> None:
-    contenders = (Contender(LIMIT, "", ()), Contender("mine", "", ()), Contender("absent", "", ()))
+    contenders = (Contender(LIMIT, "", (), "limit"), Contender("mine", "", ()), Contender("absent", "", ()))
     samples = [
         sample(LIMIT, 0, 1000, load_cpu=0.96),
         sample("mine", 0, 800, lost=1, latency=20, slowest=0.8, load_cpu=0.95),

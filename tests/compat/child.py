@@ -21,7 +21,7 @@ import unittest
 from collections.abc import Iterator
 from pathlib import Path
 
-REPLACED = {"socketserver": "doorkeep.socketserver"}
+REPLACED = {"socketserver": "doorkeep.socketserver", "http.server": "doorkeep.http.server"}
 EXCLUDED = {
     "MiscTestCase.test_all": "wants `__module__` to be the standard module; our own tests compare the names",
     "test_httplib.HTTPSTest.test_networked": "needs the Internet",

@@ -26,10 +26,12 @@ from doorkeep.connection.peers import (
     idle_seconds_of,
     is_disconnect,
     traffic_of,
+    unsent_of,
 )
 from doorkeep.events import ConnectionStopped
 from doorkeep.testing import FaultySocket, events_of
 from doorkeep.testing.plugin import Serve
+from tests.background import eventually
 from tests.connection.certificates import Certificates
 from tests.connection.pairs import receive_exactly, tcp_pair
 from tests.sample_handlers import Upper
@@ -238,3 +240,30 @@ class TestIdleTime:
         left, right = socket.socketpair(socket.AF_UNIX)
         with left, right:
             assert idle_seconds_of(left) is None
+
+
+@linux_only
+class TestUnsent:
+    """What waits for the peer."""
+
+    def test_is_nothing_when_the_peer_has_taken_all(self) -> None:
+        with tcp_pair() as (accepted, client):
+            assert unsent_of(accepted) == (False, 0)
+            accepted.sendall(b"hello")
+            assert receive_exactly(client, 5) == b"hello"
+            assert eventually(lambda: unsent_of(accepted) == (False, 5))
+
+    def test_is_something_while_the_peer_takes_nothing(self) -> None:
+        with tcp_pair() as (accepted, client):
+            accepted.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                while True:
+                    accepted.send(bytes(1 << 16))
+            found = unsent_of(accepted)
+            assert found is not None
+            assert found[0]
+            assert client.recv(1)
+
+    @pytest.mark.parametrize("request_", NO_SOCKETS, ids=["none", "datagram", "mock", "mock of TCP"])
+    def test_of_what_is_no_socket_is_not_known(self, request_: Any) -> None:
+        assert unsent_of(request_) is None

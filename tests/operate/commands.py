@@ -40,10 +40,10 @@ def python(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProc
 
 
 @contextmanager
-def running(*arguments: str, cwd: Path | None = None) -> Iterator[RunningCommand]:
-    """Run the command while the block lasts; at the end it is killed, if it has not ended."""
+def running(*arguments: str, cwd: Path | None = None, module: str = "doorkeep") -> Iterator[RunningCommand]:
+    """Run the command, or another `module`, while the block lasts; at the end it is killed, if it has not ended."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "doorkeep", *arguments],
+        [sys.executable, "-m", module, *arguments],
         cwd=cwd,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
         stdin=subprocess.DEVNULL,

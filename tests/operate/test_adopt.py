@@ -98,12 +98,13 @@ def test_the_same_with_a_model(folder: Path) -> None:
 
 
 def test_nothing_that_is_replaced_is_imported_before_the_program(folder: Path) -> None:
-    users = "http.server xmlrpc.server wsgiref.simple_server logging.config pydoc"
+    users = "xmlrpc.server wsgiref.simple_server logging.config pydoc"
     (folder / "first.py").write_text(
         "import sys\n"
-        f"print([name for name in {users.split()} if name in sys.modules], sys.modules['socketserver'].__name__)"
+        f"print([name for name in {users.split()} if name in sys.modules])\n"
+        "print(sys.modules['socketserver'].__name__, sys.modules['http.server'].__name__)"
     )
-    assert doorkeep("adopt", "first.py", cwd=folder).stdout == "[] doorkeep.socketserver\n"
+    assert doorkeep("adopt", "first.py", cwd=folder).stdout == "[]\ndoorkeep.socketserver doorkeep.http.server\n"
 
 
 @pytest.mark.parametrize("module", ["http.server", "xmlrpc.server", "logging.config", "wsgiref.simple_server"])
@@ -283,6 +284,7 @@ def test_install_with_a_model() -> None:
         "import doorkeep; doorkeep.install('pool:3')\n"
         "import http.server\n"
         "server = http.server.ThreadingHTTPServer\n"
+        "assert issubclass(server, http.server.HTTPServer) and server.__module__ == 'doorkeep.http.server'\n"
         "print(issubclass(server, doorkeep.ThreadPoolMixIn), server.pool_size, server.daemon_threads)",
     )
     assert told.stdout == "True 3 True\n", told.stderr
@@ -312,7 +314,7 @@ def test_install_says_who_was_imported_too_early() -> None:
         "print(sys.modules['socketserver'].__name__, http.server.socketserver.__name__)",
     )
     assert told.stdout == (
-        "too late to replace socketserver: http.server, xmlrpc.server use it already; "
+        "too late to replace socketserver and http.server: xmlrpc.server uses it already; "
         "call doorkeep.install() before anything else is imported\n"
         "socketserver socketserver\n"
     )

@@ -54,7 +54,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("", "doorkeep: name a command: serve, adopt, settings or info; doorkeep --help tells more"),
+        ("", "doorkeep: name a command: serve, http, wsgi, adopt, settings or info; doorkeep --help tells more"),
         ("sevre", "doorkeep: command: invalid choice: 'sevre'"),
         ("serve --idle-timeot 5", "there is no option --idle-timeot; did you mean --idle-timeout?"),
         ("serve --zzz", "doorkeep serve: there is no option --zzz"),

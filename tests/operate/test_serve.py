@@ -142,6 +142,29 @@ def test_settings_and_defaults_reach_the_server(folder: Path) -> None:
         end(command)
 
 
+def test_handlers_of_http_are_served_by_http(folder: Path) -> None:
+    (folder / "web.py").write_text(
+        "from doorkeep import BaseHTTPRequestHandler\n"
+        "class Handler(BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        names = ('server_name', 'head_timeout', 'keep_alive_timeout', 'min_body_rate', 'access_log')\n"
+        "        self.wfile.write(repr([getattr(self.server, name) for name in names]).encode())\n"
+    )
+    with running("serve", "web:Handler", *ANY_PORT, "--access-log", "json", cwd=folder) as command:
+        port = int(command.wait_for_line(r"^Serving web:Handler at http://127\.0\.0\.1:(\d+)")[1])
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            answer = exchange(client, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert answer == b"['localhost', 20.0, 30.0, 240, 'json']"
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            assert b" 400 Missing Host\r\n" in exchange(client, b"GET / HTTP/1.1\r\n\r\n")
+
+
+def test_settings_of_http_mean_nothing_to_others(folder: Path) -> None:
+    with running("serve", "handlers:Upper", *ANY_PORT, "--head-timeout", "5", cwd=folder) as command:
+        command.wait_for_log(r"--head-timeout means nothing at tcp://127\.0\.0\.1:0 with thread")
+        assert command.wait() == 2
+
+
 def test_a_given_setting_goes_before_the_default(folder: Path) -> None:
     given = ("--handshake-timeout", "none", "--drain-timeout", "1")
     with running("serve", "handlers:Settings", *ANY_PORT, *given, cwd=folder) as command:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from doorkeep.operate.options import all_settings
-from doorkeep.operate.table import markdown_table, text_table
+from doorkeep.operate.table import entries, markdown_table, text_table
 
 
 def cells_of(name: str) -> list[str]:
@@ -14,7 +13,7 @@ def cells_of(name: str) -> list[str]:
 
 
 def test_each_setting_is_there() -> None:
-    names = [entry.name for entry in all_settings()]
+    names = [entry.name for entry in entries()]
     rows = markdown_table().splitlines()
     assert [row.split("`")[1] for row in rows[2:]] == names
     assert {row.count("|") for row in rows} == {8}
@@ -29,6 +28,7 @@ def test_each_setting_is_there() -> None:
         ("max_packet_size", "datagrams"),
         ("pool_size", "pool"),
         ("daemon_threads", "thread, pool"),
+        ("head_timeout", "HTTP"),
     ],
 )
 def test_which_servers(name: str, servers: str) -> None:

@@ -184,6 +184,7 @@ def _first_deadline(server: BaseServer, connection: Connection, request: Any, no
         idle = idle_seconds_of(request)
         if idle is not None:  # the time in the backlog does not count
             moments.append((now - min(idle, now - connection.started) + server.idle_timeout, "idle_timeout"))
+    moments += server._further_deadlines(connection, request, now)
     return min(moments)
 
 

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Credentials", "Traffic", "credentials_of", "idle_seconds_of", "is_disconnect", "traffic_of"]
+__all__ = ["Credentials", "Traffic", "credentials_of", "idle_seconds_of", "is_disconnect", "traffic_of", "unsent_of"]
 
 _SO_PEERCRED: int | None = getattr(socket, "SO_PEERCRED", None)
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
@@ -18,10 +18,13 @@ _CREDENTIALS = struct.Struct("iII")
 _NOBODY = 2**32 - 1
 
 # struct tcp_info of linux/tcp.h: 8 octets, of which the first is the state, then fields of 32 and of 64 bits.
+_UNACKNOWLEDGED_SEGMENTS = 24
 _LAST_DATA_SENT = 44
 _LAST_DATA_RECEIVED = 52
 _ROUND_TRIP_TIME = 68
+_BYTES_ACKNOWLEDGED = 120
 _BYTES_RECEIVED = 128
+_BYTES_NOT_SENT = 144
 _BYTES_SENT = 200
 _TCP_INFO_SIZE = 216
 # The states in which the peer's FIN has come, which counts as a byte received (tcp(7), net/tcp_states.h):
@@ -94,6 +97,20 @@ def idle_seconds_of(request: Any) -> float | None:
     (since_received,) = struct.unpack_from("=I", info, _LAST_DATA_RECEIVED)
     milliseconds: int = min(since_sent, since_received)
     return milliseconds / 1e3
+
+
+def unsent_of(request: Any) -> tuple[bool, int] | None:
+    """Return whether anything that was sent waits for the peer of a TCP connection, and how many bytes it has taken.
+
+    None where the kernel does not tell.
+    """
+    info = _tcp_info(request)
+    if info is None:
+        return None
+    (segments,) = struct.unpack_from("=I", info, _UNACKNOWLEDGED_SEGMENTS)
+    (not_sent,) = struct.unpack_from("=I", info, _BYTES_NOT_SENT)
+    (acknowledged,) = struct.unpack_from("=Q", info, _BYTES_ACKNOWLEDGED)
+    return bool(segments or not_sent), acknowledged
 
 
 def _tcp_info(request: Any) -> bytes | None:

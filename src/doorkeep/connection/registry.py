@@ -18,10 +18,15 @@ class Connection(weakref.ref[Any]):
 
     `started` and `ready` are `time.monotonic()` seconds; `ready` is None until the prologue is over. `task` is what
     handles the request, once the prologue has begun: the identifier of a thread, a greenlet, a task of asyncio. `due`
-    is the earliest moment at which one of its deadlines could pass.
+    is the earliest moment at which one of its deadlines could pass. A handler that waits for its client may note the
+    moment until which it does, and the setting that says so: `waits_until`, `waits_for`. `progress` is for whoever
+    watches deadlines.
     """
 
-    __slots__ = ("client_address", "counted", "due", "host", "key", "ready", "started", "task")
+    __slots__ = (
+        *("client_address", "counted", "due", "host", "key", "progress", "ready", "started", "task"),
+        *("waits_for", "waits_until"),
+    )
 
     key: int
     client_address: Any
@@ -31,6 +36,9 @@ class Connection(weakref.ref[Any]):
     task: Any
     due: float
     counted: bool
+    waits_until: float
+    waits_for: str
+    progress: Any
 
     def __new__(cls, request: Any, lost: Callable[[Any], None], client_address: Any, host: str | None) -> Connection:
         connection = super().__new__(cls, request, lost)
@@ -38,8 +46,9 @@ class Connection(weakref.ref[Any]):
         connection.client_address = client_address
         connection.host = host
         connection.started = time.monotonic()
-        connection.ready = connection.task = None
-        connection.due = math.inf
+        connection.ready = connection.task = connection.progress = None
+        connection.due = connection.waits_until = math.inf
+        connection.waits_for = ""
         connection.counted = False
         return connection
 

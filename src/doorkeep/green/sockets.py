@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 _INTERNET = {socket.AF_INET, socket.AF_INET6}
 # Bytes of a file that leave before others have their turn.
-_PART_OF_FILE = 1 << 20
+_PART_OF_FILE = 1 << 17
 
 
 class WaitingSocket(_Socket):

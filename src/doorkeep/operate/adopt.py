@@ -22,7 +22,7 @@ from doorkeep.operate.models import Model
 
 __all__ = ["REPLACED", "adopt_module", "adopt_script", "install"]
 
-REPLACED = {"socketserver": "doorkeep.socketserver"}
+REPLACED = {"socketserver": "doorkeep.socketserver", "http.server": "doorkeep.http.server"}
 
 
 class _Sequential(ThreadingMixIn):
@@ -73,9 +73,9 @@ _MIX_INS: dict[str, Callable[[], type]] = {
 
 
 def install(concurrency: str | None = None) -> None:
-    """Let the standard library's `socketserver` mean doorkeep's, for whatever is imported from now on.
+    """Let the standard library's `socketserver` and `http.server` mean doorkeep's, for what is imported from now on.
 
-    Modules that have imported it before, and hold names of it, hold doorkeep's from now on. `concurrency`, such as
+    Modules that have imported them before, and hold names of them, hold doorkeep's then. `concurrency`, such as
     "pool:64", "fork" or "sync", is the model for servers that mix in `ThreadingMixIn`, made of classes that are
     defined from now on. None leaves them their threads.
 
@@ -112,6 +112,10 @@ def adopt_module(name: str, arguments: Sequence[str], concurrency: str | None = 
     Raises `DoorkeepError` with a sentence if there is no such module to run.
     """
     install(concurrency)
+    if name == "http.server":
+        from doorkeep.operate.command import http_server  # which this module is a part of
+
+        return lambda: http_server([*arguments, *(() if concurrency is None else ("--concurrency", concurrency))])
     _stand_for(name, arguments, os.getcwd())
     if not _can_run(name):
         raise DoorkeepError(f"there is no module {name!r} that can be run")
@@ -172,11 +176,13 @@ def _run_threads_on(model: Model) -> None:
     model.check()
     mix_in = type("ThreadingMixIn", (_MIX_INS[model.name](),), model.settings)
     # Not by `setattr`, which would reach the rooms behind: the pool is made of threads.
-    names = vars(socketserver)
-    names["ThreadingMixIn"] = mix_in
-    for name in [name for name in names if name.startswith("Threading") and name.endswith("Server")]:
-        server_class = names[name.removeprefix("Threading")]
-        names[name] = type(name, (mix_in, server_class), {"__module__": socketserver.__name__})
+    vars(socketserver)["ThreadingMixIn"] = mix_in
+    for face in map(importlib.import_module, REPLACED.values()):
+        names = vars(face)
+        for name in [name for name in names if name.startswith("Threading") and name.endswith("Server")]:
+            server_class = names[name.removeprefix("Threading")]
+            attributes = {"__module__": face.__name__, "daemon_threads": names[name].daemon_threads}
+            names[name] = type(name, (mix_in, server_class), attributes)
 
 
 def _stand_for(program: str, arguments: Sequence[str], folder: str) -> None:

@@ -14,11 +14,12 @@ import doorkeep
 from doorkeep import logs
 from doorkeep.addresses import parse_address
 from doorkeep.errors import DoorkeepError
-from doorkeep.operate import adopt, info, serve, table
+from doorkeep.operate import adopt, http, info, serve, table, wsgi
 from doorkeep.operate.models import Model
 from doorkeep.operate.options import add_options, given_settings
+from doorkeep.operate.web import best_model, http_settings
 
-__all__ = ["main"]
+__all__ = ["http_server", "main"]
 
 # What a command does, once all that may be wrong with its arguments has been found right.
 Task = Callable[[], object]
@@ -33,7 +34,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Arguments that cannot be understood raise `SystemExit` with status 2, after a sentence on stderr, and so do
     what cannot be served and programs that cannot be found. Programs under `adopt` may raise whatever they like.
     """
-    options, unknown = _parser().parse_known_args(arguments)
+    return _run(_parser(), arguments)
+
+
+def http_server(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that `python -m doorkeep.http.server` is, as `main` does; its defaults are the standard one's."""
+    parser = _Parser(
+        prog="python -m doorkeep.http.server",
+        usage="%(prog)s [PORT] [-b ADDRESS] [-d DIR] [options]",
+        description="Serve the files of a directory by HTTP.",
+    )
+    http.add_arguments(parser, standard=True)
+    parser.set_defaults(parser=parser, prepare=http.prepare)
+    return _run(parser, arguments)
+
+
+def _run(command: _Parser, arguments: Sequence[str] | None) -> int:
+    options, unknown = command.parse_known_args(arguments)
     parser: _Parser = options.parser
     if unknown:
         parser.refuse_unknown(unknown)
@@ -69,13 +86,13 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"doorkeep {doorkeep.__version__}")
     parser.set_defaults(parser=parser, prepare=_refuse_no_command)
     commands = parser.add_subparsers(metavar="command")
-    for add in (_add_serve, _add_adopt, _add_settings, _add_info):
+    for add in (_add_serve, _add_http, _add_wsgi, _add_adopt, _add_settings, _add_info):
         add(commands)
     return parser
 
 
 def _refuse_no_command(_options: argparse.Namespace) -> Task:
-    raise DoorkeepError("name a command: serve, adopt, settings or info; doorkeep --help tells more")
+    raise DoorkeepError("name a command: serve, http, wsgi, adopt, settings or info; doorkeep --help tells more")
 
 
 def _add_serve(commands: Any) -> None:
@@ -87,36 +104,44 @@ def _add_serve(commands: Any) -> None:
         "every line in upper case. Ctrl-C and SIGTERM let requests finish first; a second one does not.",
     )
     parser.add_argument("handler", nargs="?", metavar="module:Handler", help="the handler class and where it is")
+    _add_running(
+        parser,
+        f"tcp://HOST:PORT, udp://HOST:PORT, unix:PATH, unix:@NAME, unixgram:PATH (default: {_ADDRESS})",
+        "thread, pool, green, async, fork or sync, and how many requests at once (default: thread)",
+    )
+    add_options(parser, serve.DEFAULTS, table.entries())
+    parser.set_defaults(parser=parser, prepare=_prepare_serve)
+
+
+def _add_running(parser: _Parser, addresses: str, models: str) -> None:
+    """Let the parser understand where to listen, on which model, and what to log."""
     parser.add_argument(
         "--bind",
         action="append",
         type=_readable(parse_address),
         metavar="URL",
-        help="where to listen; may be given several times: tcp://HOST:PORT, udp://HOST:PORT, unix:PATH, unix:@NAME, "
-        f"unixgram:PATH (default: {_ADDRESS})",
+        help=f"where to listen; may be given several times: {addresses}",
     )
-    parser.add_argument(
-        "--concurrency",
-        type=_readable(Model.parse),
-        default=Model("thread"),
-        metavar="MODEL[:N]",
-        help="thread, pool, green, async, fork or sync, and how many requests at once (default: thread)",
-    )
+    parser.add_argument("--concurrency", type=_readable(Model.parse), metavar="MODEL[:N]", help=models)
     parser.add_argument("--log-format", choices=logs.FORMATS, default="text", help="how log lines look (default: text)")
     parser.add_argument("--log-level", choices=logs.LEVELS, default="info", help="what is logged (default: info)")
-    add_options(parser, serve.DEFAULTS)
-    parser.set_defaults(parser=parser, prepare=_prepare_serve)
 
 
 def _prepare_serve(options: argparse.Namespace) -> Task:
-    run = serve.serve(
+    return _logged(
+        options,
         serve.ServePlan(
             addresses=options.bind or [parse_address(_ADDRESS)],
-            model=options.concurrency,
+            model=options.concurrency or Model("thread"),
             handler=options.handler,
-            settings=given_settings(options),
-        )
+            settings=given_settings(options, table.entries()),
+        ),
     )
+
+
+def _logged(options: argparse.Namespace, plan: serve.ServePlan) -> Task:
+    """Make the servers of a plan; return what runs them and logs as the options say."""
+    run = serve.serve(plan)
 
     def task() -> int:
         undo = logs.configure(options.log_level, options.log_format)
@@ -128,12 +153,59 @@ def _prepare_serve(options: argparse.Namespace) -> Task:
     return task
 
 
+def _add_wsgi(commands: Any) -> None:
+    parser = commands.add_parser(
+        "wsgi",
+        help="serve a WSGI application by HTTP",
+        usage="%(prog)s module:application [--bind URL ...] [--concurrency MODEL[:N]] [options]",
+        description="Serve a WSGI application, such as those of Flask and Django. Ctrl-C and SIGTERM let requests "
+        "finish first; a second one does not.",
+    )
+    parser.add_argument(
+        "application",
+        metavar="module:application",
+        help="the application and where it is, or module:factory() for what a function returns",
+    )
+    _add_running(
+        parser,
+        f"tcp://HOST:PORT, unix:PATH, unix:@NAME (default: {wsgi.ADDRESS})",
+        "thread, pool, green, fork or sync, and how many connections at once "
+        "(default: green where greenlet is installed, else thread)",
+    )
+    add_options(parser, wsgi.DEFAULTS, http_settings())
+    parser.set_defaults(parser=parser, prepare=_prepare_wsgi)
+
+
+def _prepare_wsgi(options: argparse.Namespace) -> Task:
+    return _logged(
+        options,
+        wsgi.WSGIPlan(
+            addresses=options.bind or [parse_address(wsgi.ADDRESS)],
+            model=options.concurrency or best_model(),
+            handler=options.application,
+            settings=given_settings(options, http_settings()),
+        ),
+    )
+
+
+def _add_http(commands: Any) -> None:
+    parser = commands.add_parser(
+        "http",
+        help="serve the files of a directory by HTTP",
+        usage="%(prog)s [DIR] [PORT] [-b ADDRESS] [options]",
+        description="Serve the files of a directory. Ctrl-C and SIGTERM let requests finish first; a second one does "
+        "not.",
+    )
+    http.add_arguments(parser, standard=False)
+    parser.set_defaults(parser=parser, prepare=http.prepare)
+
+
 def _add_adopt(commands: Any) -> None:
     parser = commands.add_parser(
         "adopt",
         help="run a program built on socketserver, on doorkeep",
         usage="%(prog)s [-h] [--concurrency MODEL[:N]] (-m MODULE | SCRIPT) [ARGUMENT ...]",
-        description="Run a Python program with the standard socketserver replaced by doorkeep's.",
+        description="Run a Python program with the standard socketserver and http.server replaced by doorkeep's.",
     )
     parser.add_argument(
         "--concurrency",

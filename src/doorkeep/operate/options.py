@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from doorkeep.errors import DoorkeepError
 from doorkeep.operate.models import MODELS, SCHEMES, Model
 from doorkeep.settings import CONTEXT, FLAG, Setting, settings_of
 
-__all__ = ["Entry", "add_options", "all_settings", "given_settings", "option_of", "shown"]
+__all__ = ["Entry", "add_options", "all_settings", "given_settings", "option_of", "settings_of_classes", "shown"]
 
 
 @dataclass
@@ -30,16 +31,21 @@ class Entry:
 
 def all_settings() -> list[Entry]:
     """Return the settings of all server classes that this system has, those of all servers first."""
-    entries: dict[str, Entry] = {}
+    classes = {}
     for model in MODELS:
         for scheme in SCHEMES:
-            try:
-                server_class = Model(model).server_class(scheme)
-            except DoorkeepError:
-                continue
-            for name, setting in settings_of(server_class).items():
-                entry = entries.setdefault(name, Entry(name, setting))
-                entry.defaults[model, scheme] = getattr(server_class, name)
+            with suppress(DoorkeepError):
+                classes[model, scheme] = Model(model).server_class(scheme)
+    return settings_of_classes(classes)
+
+
+def settings_of_classes(classes: Mapping[tuple[str, str], type]) -> list[Entry]:
+    """Return the settings of server classes, which are told by their models and schemes."""
+    entries: dict[str, Entry] = {}
+    for place, server_class in classes.items():
+        for name, setting in settings_of(server_class).items():
+            entry = entries.setdefault(name, Entry(name, setting))
+            entry.defaults[place] = getattr(server_class, name)
     return list(entries.values())
 
 
@@ -55,10 +61,15 @@ def shown(value: Any) -> str:
     return "None" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def add_options(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) -> None:
-    """Let the parser understand an option for each setting; `defaults` are those that differ from the servers'."""
+def add_options(
+    parser: argparse.ArgumentParser, defaults: Mapping[str, Any], entries: Iterable[Entry] | None = None
+) -> None:
+    """Let the parser understand an option for each setting, of all or those of `entries`.
+
+    `defaults` are those that differ from the servers'.
+    """
     group = parser.add_argument_group("settings", "each is described by `doorkeep settings`")
-    for entry in all_settings():
+    for entry in all_settings() if entries is None else entries:
         setting = entry.setting
         if setting.kind is CONTEXT:
             continue
@@ -80,9 +91,10 @@ def add_options(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) ->
             )
 
 
-def given_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings that the command line gave, by name."""
-    return {entry.name: vars(options)[entry.name] for entry in all_settings() if entry.name in vars(options)}
+def given_settings(options: argparse.Namespace, entries: Iterable[Entry] | None = None) -> dict[str, Any]:
+    """Return the settings that the command line gave, by name; of all or those of `entries`."""
+    names = {entry.name for entry in (all_settings() if entries is None else entries)}
+    return {name: value for name, value in vars(options).items() if name in names}
 
 
 def _reader_of(setting: Setting) -> Callable[[str], Any]:

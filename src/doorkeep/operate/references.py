@@ -1,4 +1,4 @@
-"""Finding the handler that a text such as `package.module:Handler` names."""
+"""Finding what a text such as `package.module:Handler` names."""
 
 from __future__ import annotations
 
@@ -16,18 +16,32 @@ from doorkeep import handlers, server
 from doorkeep.addresses import Address
 from doorkeep.errors import DoorkeepError
 
-__all__ = ["check_handler_suits", "load_handler"]
+__all__ = ["check_handler_suits", "load", "load_handler", "reason_of", "takes"]
 
 
 def load_handler(reference: str) -> Callable[..., Any]:
     """Return what `reference`, "package.module:Handler", names, to be called as a handler class.
 
-    Imports the module, also from the current folder. Raises `DoorkeepError` with a sentence if that fails, or if
-    it cannot be called with `(request, client_address, server)`.
+    Raises `DoorkeepError` with a sentence if it cannot be loaded, or not be called with `(request, client_address,
+    server)`.
+    """
+    found = load(reference, "handler", "package.module:Handler")
+    if _is_subclass(found, "BaseServer"):
+        raise DoorkeepError(f"{reference} is a server class: name its handler class")
+    if not takes(found, 3):
+        raise DoorkeepError(f"{reference} is no handler: it cannot be called with (request, client_address, server)")
+    handler: Callable[..., Any] = found
+    return handler
+
+
+def load(reference: str, what: str, example: str) -> Any:
+    """Return what `reference`, "package.module:name", names; the module may also be in the current folder.
+
+    Raises `DoorkeepError` with a sentence if it cannot be; `what` is asked for, for instance by `example`.
     """
     module_name, colon, path = reference.partition(":")
     if not (module_name and colon and path):
-        raise DoorkeepError(f"{reference!r} names no handler: write package.module:Handler")
+        raise DoorkeepError(f"{reference!r} names no {what}: write {example}")
     found: Any = _import(module_name)
     for name in path.split("."):
         if not hasattr(found, name):
@@ -35,12 +49,7 @@ def load_handler(reference: str) -> Callable[..., Any]:
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise DoorkeepError(f"module {module_name!r} has no {path!r}{hint}")
         found = getattr(found, name)
-    if _is_subclass(found, "BaseServer"):
-        raise DoorkeepError(f"{reference} is a server class: name its handler class")
-    if not _takes_requests(found):
-        raise DoorkeepError(f"{reference} is no handler: it cannot be called with (request, client_address, server)")
-    handler: Callable[..., Any] = found
-    return handler
+    return found
 
 
 def check_handler_suits(reference: str, handler: Callable[..., Any], address: Address) -> None:
@@ -62,9 +71,9 @@ def _import(name: str) -> ModuleType:
         # The module itself, or a package around it; any other is one that the module wants to import.
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise DoorkeepError(f"there is no module {name!r}{_hint_at_file(name)}") from None
-        raise DoorkeepError(_import_failed(name, error)) from error
+        raise DoorkeepError(f"module {name!r} cannot be imported: {reason_of(error)}") from error
     except (Exception, SystemExit) as error:
-        raise DoorkeepError(_import_failed(name, error)) from error
+        raise DoorkeepError(f"module {name!r} cannot be imported: {reason_of(error)}") from error
 
 
 def _hint_at_file(name: str) -> str:
@@ -73,7 +82,8 @@ def _hint_at_file(name: str) -> str:
     return f"; for the file {name} write {stem.replace('/', '.')}" if extension == ".py" else ""
 
 
-def _import_failed(name: str, error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Return what an exception says and where it was raised, in one line."""
     reason = traceback.format_exception_only(error)[-1].strip()
     if isinstance(error, SyntaxError):
         where = f" ({error.filename}, line {error.lineno})"
@@ -81,14 +91,15 @@ def _import_failed(name: str, error: BaseException) -> str:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         # An import that failed in the import system itself has no line of the program's.
         where = "" if frame.filename.startswith("<frozen ") else f" ({frame.filename}, line {frame.lineno})"
-    return f"module {name!r} cannot be imported: {reason}{where}"
+    return f"{reason}{where}"
 
 
-def _takes_requests(handler: Any) -> bool:
-    if not callable(handler):
+def takes(found: Any, count: int) -> bool:
+    """Return whether something can be called with so many arguments, as far as it tells."""
+    if not callable(found):
         return False
     try:
-        inspect.signature(handler).bind(None, None, None)
+        inspect.signature(found).bind(*[None] * count)
     except TypeError:
         return False
     except ValueError:  # it does not tell what it takes

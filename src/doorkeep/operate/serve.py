@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from doorkeep.addresses import Address
 from doorkeep.errors import AddressError, SettingError
+from doorkeep.http.handler import BaseHTTPRequestHandler
+from doorkeep.http.settings import NETWORK_DEFAULTS
 from doorkeep.operate import upper
 from doorkeep.operate.group import ServerGroup
 from doorkeep.operate.models import Model
 from doorkeep.operate.options import option_of
 from doorkeep.operate.references import check_handler_suits, load_handler
+from doorkeep.operate.web import http_server_class
 from doorkeep.server import BaseServer
 from doorkeep.settings import Setting, settings_of
 
-__all__ = ["DEFAULTS", "ServePlan", "serve"]
+__all__ = ["DEFAULTS", "HTTPPlan", "ServePlan", "serve"]
 
 # What a server that faces a network should have and no handler can notice. A server that is started again finds its
 # port although old connections linger.
@@ -31,13 +34,40 @@ _COMPANIONS = {"at_limit": "max_connections", "rate_limit_storage": "rate_limit"
 class ServePlan:
     """What to serve: `handler` is "module:Handler", or None for the one that answers in upper case.
 
-    `settings` are those that were given; DEFAULTS, and what the model's size stands for, are added to them.
+    `settings` are those that were given; the `defaults`, and what the model's size stands for, are added to them.
     """
 
     addresses: Sequence[Address]
     model: Model
     handler: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    defaults: ClassVar[Mapping[str, Any]] = DEFAULTS
+
+    def load_handler(self) -> Callable[..., Any] | None:
+        """Return the handler class, None for the one that answers in upper case."""
+        return load_handler(self.handler) if self.handler is not None else None
+
+    def server_class(self, address: Address) -> type[BaseServer]:
+        """Return the class of the server for an address."""
+        return self.model.server_class(address.scheme)
+
+    def url_of(self, address: Address) -> str:
+        """Return how to tell people of an address."""
+        return str(address)
+
+
+class HTTPPlan(ServePlan):
+    """What to serve by HTTP: the handler is a `BaseHTTPRequestHandler`."""
+
+    defaults: ClassVar[Mapping[str, Any]] = {**DEFAULTS, **NETWORK_DEFAULTS}
+
+    def server_class(self, address: Address) -> type[BaseServer]:
+        return http_server_class(self.model)
+
+    def url_of(self, address: Address) -> str:
+        scheme = "https" if "tls_certificate" in self.settings else "http"
+        return str(address).replace("tcp", scheme, 1) if address.scheme == "tcp" else str(address)
 
 
 def serve(plan: ServePlan) -> Callable[[], int]:
@@ -46,7 +76,9 @@ def serve(plan: ServePlan) -> Callable[[], int]:
     Raises `DoorkeepError` with a sentence if the plan cannot be; nothing stays open then.
     """
     settings = _settings_of_plan(plan)
-    handler = load_handler(plan.handler) if plan.handler is not None else None
+    handler = plan.load_handler()
+    if type(plan) is ServePlan and isinstance(handler, type) and issubclass(handler, BaseHTTPRequestHandler):
+        plan = HTTPPlan(plan.addresses, plan.model, plan.handler, plan.settings)
     with ExitStack() as opened:
         servers = []
         for address in plan.addresses:
@@ -78,12 +110,12 @@ def _settings_of_plan(plan: ServePlan) -> dict[str, Any]:
 def _server_for(
     plan: ServePlan, handler: Callable[..., Any] | None, given: dict[str, Any], address: Address
 ) -> BaseServer:
-    server_class = plan.model.server_class(address.scheme)
+    server_class = plan.server_class(address)
     declared = settings_of(server_class)
     for name in given:
         if not _means_something(name, declared.get(name), address):
             raise SettingError(f"{option_of(name)} means nothing at {address} with {plan.model.name}")
-    defaults = {name: value for name, value in DEFAULTS.items() if _means_something(name, declared[name], address)}
+    defaults = {name: value for name, value in plan.defaults.items() if _means_something(name, declared[name], address)}
     if address.datagrams:
         del defaults["allow_reuse_address"]  # it would mean to share the port with whoever has it
     if handler is None:
@@ -116,6 +148,6 @@ def _announce(plan: ServePlan, servers: Sequence[BaseServer]) -> None:
         Address(asked.scheme, server.server_address) for asked, server in zip(plan.addresses, servers, strict=True)
     ]
     for address in bound:
-        print(f"Serving {name} at {address}, {plan.model.summary}. Ctrl-C ends it.", flush=True)
+        print(f"Serving {name} at {plan.url_of(address)}, {plan.model.summary}. Ctrl-C ends it.", flush=True)
     if plan.handler is None and "tls_certificate" not in plan.settings:
         print("Talk to it from another terminal:", *map(upper.client_line, bound), sep="\n    ", flush=True)

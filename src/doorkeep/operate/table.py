@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from doorkeep.http.settings import HTTPSettings
 from doorkeep.operate.models import MODELS
 from doorkeep.operate.options import Entry, all_settings, shown
+from doorkeep.operate.web import http_settings
 
-__all__ = ["markdown_table", "text_table"]
+__all__ = ["entries", "markdown_table", "text_table"]
+
+
+def entries() -> list[Entry]:
+    """Return the settings of the table: those of all servers, then those of HTTP alone."""
+    general = all_settings()
+    known = {entry.name for entry in general}
+    return general + [entry for entry in http_settings() if entry.name not in known]
 
 
 def text_table() -> str:
     """Return what there is to know of each setting, in paragraphs."""
-    return "\n\n".join(_paragraph(entry) for entry in all_settings())
+    return "\n\n".join(_paragraph(entry) for entry in entries())
 
 
 def markdown_table() -> str:
     """Return the same as a table in Markdown."""
     rows = ["| setting | value | default | what it says | at its limit | takes effect | servers |", "|---" * 7 + "|"]
-    for entry in all_settings():
+    for entry in entries():
         setting = entry.setting
         cells = (
             f"`{entry.name}`",
@@ -54,6 +63,8 @@ def _defaults(entry: Entry) -> str:
 
 def _servers(entry: Entry) -> str:
     """Return which servers a setting means something to."""
+    if entry.name in vars(HTTPSettings):
+        return "HTTP"
     models = {model for model, _ in entry.defaults}
     kinds = {"datagrams" if scheme in ("udp", "unixgram") else "streams" for _, scheme in entry.defaults}
     parts = [] if len(models) == len(MODELS) else [", ".join(model for model in MODELS if model in models)]

@@ -1,0 +1,243 @@
+"""The handler of HTTP connections: requests one after another, each led to a method such as `do_GET`."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import sys
+import time
+from http import HTTPStatus
+from typing import Any
+
+from doorkeep.connection.prologue import is_tls
+from doorkeep.handlers import StreamRequestHandler
+from doorkeep.http.access_log import LogMixIn
+from doorkeep.http.bodies import BodyError
+from doorkeep.http.exchanges import Exchanges
+from doorkeep.http.head import (
+    HeadError,
+    IncompleteRequestError,
+    RequestError,
+    parse_head,
+    parse_request_line,
+    read_header_lines,
+    read_request_line,
+)
+from doorkeep.http.messages import Headers
+from doorkeep.http.responses import ResponseMixIn
+
+__all__ = ["BaseHTTPRequestHandler"]
+
+# Of the server software, as the header Server and CGI programs have it.
+__version__ = "0.6"
+
+# Seconds that a client has to notice its answer while it sends, and how much is read of it at once.
+_LINGER = 2.0
+_LINGER_BLOCK = 1 << 16
+
+_headers = Headers()
+
+
+class BaseHTTPRequestHandler(ResponseMixIn, LogMixIn, StreamRequestHandler):
+    """Handles an HTTP connection: calls `do_GET` for a GET request, `do_POST` for a POST, and so on.
+
+    Such a method finds the request in `command`, `path` (as it was sent, percent-encoded), `request_version` and
+    `headers`, and its body in `rfile`, which ends with it. It answers by `send_response`, `send_header`,
+    `end_headers`, then writes the body of the response to `wfile`; or by `send_error`. With a `protocol_version` of
+    "HTTP/1.1" the connection is kept for further requests, unless `close_connection` is set.
+    """
+
+    sys_version = "Python/" + sys.version.split()[0]
+    server_version: Any = "BaseHTTP/" + __version__
+    default_request_version = "HTTP/0.9"
+    MessageClass: Any = http.client.HTTPMessage
+
+    command: Any
+    path: str
+    headers: Any = _headers
+    raw_requestline: bytes
+    requestline: str
+    request_version: str
+    close_connection = True
+
+    # For `headers`: those of the request as they came, and the message that was made of them.
+    _header_fields: list[tuple[str, str]] | None = None
+    _header_message: Any = None
+
+    def setup(self) -> None:
+        super().setup()
+        # Nagle's algorithm would hold a body back, behind its head, for as long as the client's acknowledgement takes.
+        with contextlib.suppress(OSError, AttributeError):  # of a Unix socket, or no socket at all
+            self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+
+    def finish(self) -> None:
+        if self._exchanges is not None and self._exchanges.leaves_unread:
+            self._linger()
+        super().finish()
+
+    def handle(self) -> None:
+        """Handle requests until the connection is to be closed."""
+        self.close_connection = True
+        self.handle_one_request()
+        while not self.close_connection:
+            self.handle_one_request()
+
+    def handle_one_request(self) -> None:
+        """Read a request and call its method. Sets `close_connection` if there is none, or no other is to follow."""
+        exchanges = self._exchanges
+        if exchanges is None:
+            # Tests of programs make handlers without either.
+            exchanges = self._exchanges = Exchanges(getattr(self, "server", None), getattr(self, "request", None))
+        try:
+            if not exchanges.begin():
+                self.close_connection = True
+            elif self._read_request(exchanges):
+                self._answer(exchanges)
+                self.wfile.flush()
+        except TimeoutError as error:
+            self.log_error("Request timed out: %r", error)
+            self.close_connection = True
+        finally:
+            exchanges.end()
+            if exchanges.logged is not None:
+                self._log_exchange(exchanges)
+
+    def _read_request(self, exchanges: Exchanges) -> bool:
+        """Read a request up to its body; return whether it can be answered."""
+        try:
+            self.raw_requestline = read_request_line(self.rfile)
+        except HeadError as error:
+            exchanges.line_came()
+            self.raw_requestline = b""
+            self.requestline = self.request_version = self.command = ""
+            self.send_error(error.status)
+            return False
+        if not self.raw_requestline:
+            self.close_connection = True
+            return False
+        exchanges.line_came()
+        has_come = self.parse_request()
+        exchanges.head_came()
+        return has_come
+
+    def parse_request(self) -> bool:
+        """Read the headers that follow `raw_requestline` and parse both.
+
+        Returns whether to go on with the request; where not, it has been answered with an error, or has never come.
+        """
+        self.command = None
+        self.request_version = self.default_request_version
+        self.close_connection = True
+        line = self.raw_requestline
+        self.requestline = str(line, "iso-8859-1").rstrip("\r\n")
+        exchanges = self._exchanges
+        stream = self.rfile
+        if exchanges is None or not exchanges.in_progress:
+            stream = _Completed(stream)
+            line = line if line.endswith(b"\n") else line + b"\r\n"
+        try:
+            request_line = self.command, self.path, version = parse_request_line(line)
+            if version:
+                self.request_version = version
+            head = parse_head(
+                request_line,
+                read_header_lines(stream) if version else (),
+                host_required=exchanges is not None and exchanges.host_required,
+            )
+        except HeadError as error:
+            if self.requestline.strip():
+                self._refuse(error)
+            return False
+        except IncompleteRequestError:
+            return False
+        _headers.fill(self, head.fields)
+        if exchanges is not None:
+            exchanges.head = head
+        if self.protocol_version < "HTTP/1.1":
+            return True
+        self.close_connection = not head.keep_alive
+        return not head.expects_continue or self.handle_expect_100()
+
+    def _refuse(self, error: RequestError) -> None:
+        """Answer a request that is none."""
+        if error.version is not None:
+            self.request_version = error.version
+        self.send_error(error.status, error.reason, error.explanation)
+        self.close_connection = True
+
+    def handle_expect_100(self) -> bool:
+        """Decide about a client that may wait for "100 Continue" before it sends its body (RFC 9110 section 10.1.1).
+
+        Return True to go on, or answer with an error and return False. This one goes on, and lets the client know
+        when its body is first read.
+        """
+        if self._exchanges is None or not self._exchanges.awaits_continue():
+            self.send_response_only(HTTPStatus.CONTINUE)
+            self.end_headers()
+        return True
+
+    def _send_continue(self) -> None:
+        """Let the client send its body, unless it has been answered before."""
+        if self._exchanges is not None and self._exchanges.continue_sent():
+            # Not by way of `send_response_only`: the head of the response may be under way.
+            self.wfile.write(f"{self.protocol_version} 100 Continue\r\n\r\n".encode())
+            self.wfile.flush()
+
+    def _answer(self, exchanges: Exchanges) -> None:
+        """Call the method of the request that has come."""
+        method = getattr(self, f"do_{self.command}", self._refuse_method)
+        stream = self.rfile
+        body = self.rfile = exchanges.body_for(self)
+        try:
+            method()
+            writer = exchanges.body_writer
+            if writer is not None:
+                self.wfile.flush()  # which may be the program's own, on top of ours
+                writer.end()
+                exchanges.size = writer.size
+        except BodyError as error:
+            self.close_connection = True
+            if not exchanges.has_begun:
+                self._headers_buffer = []
+                self._refuse(error)
+            return
+        finally:
+            if exchanges.body_writer is not None:
+                self.wfile = exchanges.body_writer.wfile
+            if self.rfile is body:
+                self.rfile = stream
+        if not exchanges.is_over(body, self):
+            self.close_connection = True
+
+    def _linger(self) -> None:
+        """Take what a client goes on sending, for a moment, after an answer that does not wait for it.
+
+        The kernel resets a connection that is closed with bytes unread, and a client that is reset may never see its
+        answer (RFC 9112 section 9.6).
+        """
+        connection = self.connection
+        if is_tls(connection):
+            return  # which cannot end one direction alone
+        deadline = time.monotonic() + _LINGER
+        # The client has gone; the program has closed a file; or this is no socket.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            self.wfile.flush()
+            connection.shutdown(socket.SHUT_WR)
+            connection.settimeout(_LINGER)
+            while time.monotonic() < deadline and self.rfile.read1(_LINGER_BLOCK):
+                pass
+
+    def _refuse_method(self) -> None:
+        self.send_error(HTTPStatus.NOT_IMPLEMENTED, f"Unsupported method ({self.command!r})")
+
+
+class _Completed:
+    """Reads a head for a loop of the program's own, where the end of the stream ends it too."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def readline(self, limit: int) -> bytes:
+        line: bytes = self._stream.readline(limit)
+        return line if line.endswith(b"\n") or len(line) >= limit else line + b"\r\n"
