@@ -211,6 +211,28 @@ class TestWriting:
 
         run(main)
 
+    def test_collected_they_leave_when_those_who_are_ready_too_have_run(self) -> None:
+        order: list[str] = []
+
+        class Noted(Sink):
+            def sendall(self, data: Any) -> None:
+                order.append(f"{bytes(data).decode()} is sent")
+
+        def write(name: str) -> None:
+            sink = Noted()
+            Writer(sink, sink, the_hub(), True).write(name.encode())
+            order.append(f"{name} is written")
+            let_others_run()
+
+        def main() -> None:
+            for name in ("one", "two", "three"):
+                the_hub().start(write, name)
+            let_others_run(4)
+
+        run(main)
+        assert order[:3] == ["one is written", "two is written", "three is written"]
+        assert sorted(order[3:]) == ["one is sent", "three is sent", "two is sent"]
+
     def test_collected_they_leave_when_the_job_ends(self, sink: Sink) -> None:
         def main() -> None:
             def job() -> None:

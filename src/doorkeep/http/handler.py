@@ -94,7 +94,8 @@ class BaseHTTPRequestHandler(ResponseMixIn, LogMixIn, StreamRequestHandler):
                 self.close_connection = True
             elif self._read_request(exchanges):
                 self._answer(exchanges)
-                self.wfile.flush()
+                if not getattr(self.wfile, "collects", False):  # of green connections: it leaves when we wait
+                    self.wfile.flush()
         except TimeoutError as error:
             self.log_error("Request timed out: %r", error)
             self.close_connection = True

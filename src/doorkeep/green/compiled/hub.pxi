@@ -137,8 +137,11 @@ cdef class Hub:
         self.switch_away(current_greenlet())
 
     cdef int switch_away(self, current) except -1:
-        if self.unflushed and self.flush():
-            return 0  # has waited meanwhile, and may have been woken: the caller will see
+        if self.unflushed:
+            if self.turn:
+                self.let_the_others_run(current)
+            if self.flush():
+                return 0  # has waited meanwhile, and may have been woken: the caller will see
         cdef object target = self.next()
         if target is not current:
             switch_to(target)
@@ -148,6 +151,20 @@ cdef class Hub:
             error = self.errors.pop(current, None)
             if error is not None:
                 raise error
+        return 0
+
+    cdef int let_the_others_run(self, current) except -1:
+        """Have those run that are ready too, before what was collected is sent.
+
+        What many send one right after the other wakes a peer once, and not each time that it has nothing left to do.
+        """
+        cdef list unflushed = self.unflushed
+        self.unflushed = []
+        self.push(current)
+        try:
+            self.switch_away(current)
+        finally:
+            self.unflushed = unflushed
         return 0
 
     cdef void begin_turn(self) noexcept:

@@ -52,6 +52,7 @@ cdef class Hub:
     cdef int schedule(self, double when, item) except -1
     cdef bint is_ours(self)
     cdef bint flush(self) except -1
+    cdef int let_the_others_run(self, current) except -1
     cdef close_descriptors(self)
     cdef int switch_away(self, current) except -1
     cdef bint is_in_thread(self) noexcept

@@ -315,7 +315,8 @@ cdef class Writer:
     cdef Channel channel
     cdef Hub hub
     cdef bytearray collected
-    cdef bint collects, listed
+    cdef bint listed
+    cdef readonly bint collects
     cdef readonly bint closed
     cdef object error
     cdef object __weakref__

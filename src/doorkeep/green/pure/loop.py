@@ -209,8 +209,11 @@ class Hub:
 
         Sends first what the greenlet's writers have collected. Raises what `interrupt` was given.
         """
-        if self.unflushed and self._flush():
-            return  # has waited meanwhile, and may have been woken: the caller will see
+        if self.unflushed:
+            if self._turn:
+                self._let_the_others_run()
+            if self._flush():
+                return  # has waited meanwhile, and may have been woken: the caller will see
         current = getcurrent()
         target = self._next()
         if target is not current:
@@ -221,6 +224,18 @@ class Hub:
             error = self._errors.pop(current, None)
             if error is not None:
                 raise error
+
+    def _let_the_others_run(self) -> None:
+        """Have those run that are ready too, before what was collected is sent.
+
+        What many send one right after the other wakes a peer once, and not each time that it has nothing left to do.
+        """
+        unflushed, self.unflushed = self.unflushed, []
+        self.ready.append(getcurrent())
+        try:
+            self.park()
+        finally:
+            self.unflushed = unflushed
 
     def _begin_turn(self) -> None:
         self.resumed = monotonic()

@@ -284,7 +284,7 @@ class Writer(_Stream):
     raises. Closing it leaves the socket open, and later writes go through, as with `wfile` of `socketserver`.
     """
 
-    __slots__ = ("__weakref__", "_collected", "_collects", "_error", "_hub", "_listed", "_send", "_socket", "closed")
+    __slots__ = ("__weakref__", "_collected", "_error", "_hub", "_listed", "_send", "_socket", "closed", "collects")
 
     mode = "wb"
 
@@ -292,7 +292,7 @@ class Writer(_Stream):
         self._send = source.sendall
         self._socket = socket
         self._hub = hub
-        self._collects = collects
+        self.collects = collects
         self._collected: bytearray | None = None
         self._listed = False  # among the hub's unflushed
         self._error: OSError | None = None
@@ -301,7 +301,7 @@ class Writer(_Stream):
     def write(self, data: ReadableBuffer, /) -> int:
         """Send all of `data`, or keep it; return its size in bytes."""
         size = len(data) if type(data) is bytes else memoryview(data).nbytes
-        if not self._collects or not (self._listed or self._hub.parks()):
+        if not self.collects or not (self._listed or self._hub.parks()):
             self._send(data)
             return size
         if self._error is not None:
