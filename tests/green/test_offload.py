@@ -142,7 +142,7 @@ def test_an_idle_thread_is_not_counted_on_twice() -> None:
     pool.submit(Task(int))
     assert eventually(lambda: pool._idle == 1)
     barrier = threading.Barrier(2)
-    tasks = [Task(lambda: barrier.wait(5)) for _ in range(2)]
+    tasks = [Task(lambda: barrier.wait(30)) for _ in range(2)]
     with pool._changed:  # before it wakes
         for task in tasks:
             pool.submit(task)
@@ -175,13 +175,13 @@ def test_a_call_that_has_begun_goes_on_when_nobody_waits_any_more() -> None:
 
     def work() -> None:
         begun.set()
-        release.wait(5)
+        release.wait(30)
         log.append("done")
 
     def main() -> None:
         with pytest.raises(TimeoutError), timeout(SOON):
             offload(work)
-        assert begun.wait(5)
+        assert begun.wait(30)
         assert log == []
         release.set()
         offload(int)  # in the same thread, and so after it
@@ -210,15 +210,17 @@ def test_a_call_that_has_not_begun_is_left_out_when_nobody_waits_any_more() -> N
 
 @pytest.mark.usefixtures("one_thread")
 def test_a_failure_after_nobody_waits_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
 
     def work() -> None:
-        release.wait(5)
+        begun.set()
+        release.wait(30)
         raise ValueError("no luck")
 
     def main() -> None:
-        with pytest.raises(TimeoutError), timeout(SOON):
-            offload(work)
+        while not begun.is_set():  # one that nobody waits for any more is not begun at all
+            with pytest.raises(TimeoutError), timeout(SOON):
+                offload(work)
         release.set()
         offload(int)
 

@@ -31,8 +31,8 @@ def path(tmp_path: Path) -> Path:
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.settimeout(5)
-        theirs.settimeout(5)
+        ours.settimeout(30)
+        theirs.settimeout(30)
         yield ours, theirs
 
 

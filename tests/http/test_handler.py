@@ -460,7 +460,7 @@ class TestKeeping:
                 assert go_on.wait(30)
                 self.answer(b"done")
 
-        served = serve(ThreadingHTTPServer, Works, head_timeout=0.5, keep_alive_timeout=0.5)
+        served = serve(ThreadingHTTPServer, Works, head_timeout=1.0, keep_alive_timeout=1.0)
         client = served.client
         client.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert begun.wait(30)

@@ -205,7 +205,7 @@ class TestBodyRate:
                 assert release.wait(30)
                 super().do_POST()
 
-        served = serve(ThreadingHTTPServer, Takes, min_body_rate=1000, head_timeout=0.5)
+        served = serve(ThreadingHTTPServer, Takes, min_body_rate=1000, head_timeout=1.0)
         client = served.connect()
         client.sendall(b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc")
         assert begun.wait(30)
@@ -233,7 +233,7 @@ class TestTLS:
         served = serve(server_class, Handler, certfile=certificates.certificate, keyfile=certificates.key)
         context = certificates.client_context()
         context.set_alpn_protocols(["h2", "http/1.1"])
-        client = HTTPSConnection(NAME, served.address[1], context=context, timeout=5)
+        client = HTTPSConnection(NAME, served.address[1], context=context, timeout=30)
         client.request("GET", "/")
         assert isinstance(client.sock, ssl.SSLSocket)
         assert client.sock.selected_alpn_protocol() == "http/1.1"

@@ -388,10 +388,10 @@ def test_a_client_that_answers_pings(server_class: Any, serve: Serve) -> None:
 @in_one_process
 def test_deadlines_for_requests_are_none_for_it(server_class: Any, serve: Serve) -> None:
     class Handler(Echo):
-        ping_interval = 0.02
+        ping_interval = 0.1
         ping_timeout = 30.0
 
-    served = serve(server_class, Handler, head_timeout=0.1, keep_alive_timeout=0.1, min_body_rate=1000)
+    served = serve(server_class, Handler, head_timeout=1.0, keep_alive_timeout=1.0, min_body_rate=1000)
     with RawClient(served.connect()) as client:
         for _ in range(12):  # for longer than that
             assert client.receive() == Frame(8, PING, b"")

@@ -182,13 +182,13 @@ class TestDirectories:
 
         def list_slowly(path: str) -> list[paths.Entry]:
             listing.set()
-            assert may_end.wait(5)
+            assert may_end.wait(30)
             return paths.entries(path)
 
         monkeypatch.setattr(static, "entries", list_slowly)
         served = serve_files(GreenHTTPServer)
         page = Background(fetch, served, "/")
-        assert listing.wait(5)
+        assert listing.wait(30)
         assert fetch(served, "/text.txt").body == TEXT
         may_end.set()
         assert b"text.txt" in page.result().body
