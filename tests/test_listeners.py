@@ -15,15 +15,18 @@ from typing import Any
 import pytest
 
 from doorkeep import (
+    BaseRequestHandler,
     SettingError,
     TCPServer,
     ThreadingTCPServer,
+    ThreadingUDPServer,
     UDPServer,
     UnixDatagramServer,
     UnixStreamServer,
 )
 from doorkeep.testing import no_leaks
 from doorkeep.testing.plugin import Serve
+from tests.background import Background
 from tests.clients import connected_to
 from tests.prerequisites import lack
 from tests.sample_handlers import Upper, UpperDatagram
@@ -265,6 +268,32 @@ class TestFailures:
 
 
 class TestDatagrams:
+    @pytest.mark.parametrize("server_class", [UDPServer, ThreadingUDPServer])
+    def test_stay_what_they_were_when_others_come(self, serve: Serve, server_class: Any) -> None:
+        kept: list[bytes] = []
+
+        class Keeps(BaseRequestHandler):
+            def handle(self) -> None:
+                data, reply_socket = self.request
+                kept.append(data)
+                reply_socket.sendto(b"kept", self.client_address)
+
+        service = serve(server_class, Keeps)
+        sent = [b"one", b"three", b"", b"five" * 1000, b"two"]
+        for data in sent:
+            assert service.exchange(data) == b"kept"
+        assert kept == sent
+        assert {type(data) for data in kept} == {bytes}
+
+    def test_may_be_received_by_several_threads(self) -> None:
+        """As foreign loops do, which call what takes a request."""
+        with UDPServer(("127.0.0.1", 0), UpperDatagram) as server:
+            receiving = [Background(server.get_request) for _ in range(2)]
+            with socket.socket(type=socket.SOCK_DGRAM) as client:
+                for data in (b"one", b"two"):
+                    client.sendto(data, server.server_address)
+            assert {taken.result()[0][0] for taken in receiving} == {b"one", b"two"}
+
     def test_each_is_a_request(self, serve: Serve) -> None:
         service = serve(UDPServer, UpperDatagram)
         for text in (b"one", b"two", b"", b"three"):
