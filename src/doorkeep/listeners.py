@@ -7,7 +7,6 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Annotated, Any
 
 from doorkeep import events
@@ -223,10 +222,6 @@ class UDPServer(TCPServer):
 
     _receive_flags = 0
 
-    @cached_property
-    def _buffers(self) -> list[memoryview]:
-        return []
-
     def _check_settings(self, given: dict[str, Any]) -> None:
         declared = settings_of(type(self))
         for name in given:
@@ -247,29 +242,12 @@ class UDPServer(TCPServer):
         replies = self._reply_sockets
         # A byte more than asked for tells a datagram that was cut from one that just fits.
         if replies is None:
+            data, client_address = listener.recvfrom(size + 1, self._receive_flags)
             reply_socket = listener
-            if type(listener) is socket.socket:  # another may have a `recvfrom` of its own
-                data, client_address = self._receive(listener, size + 1)
-            else:
-                data, client_address = listener.recvfrom(size + 1, self._receive_flags)
         else:
             data, client_address, reply_socket = replies.receive(listener, size + 1, self._receive_flags)
         request = (data, reply_socket)
         return request if len(data) <= size else self._truncated(request, client_address), client_address
-
-    def _receive(self, listener: Any, size: int) -> tuple[bytes, Any]:
-        """Do as `recvfrom`, which for each datagram takes memory of its full size and gives most of it back."""
-        try:
-            buffer = self._buffers.pop()  # so that no two threads have the same
-        except IndexError:
-            buffer = memoryview(bytearray(size))
-        if len(buffer) != size:
-            buffer = memoryview(bytearray(size))
-        try:
-            length, client_address = listener.recvfrom_into(buffer, 0, self._receive_flags)
-            return bytes(buffer[:length]), client_address
-        finally:
-            self._buffers.append(buffer)
 
     def _truncated(self, request: tuple[bytes, Any], client_address: Any) -> TruncatedDatagram:
         """Return a request without what a handler is not to see, and tell of it."""
