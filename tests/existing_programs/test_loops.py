@@ -176,6 +176,9 @@ class TestHandleRequestNoblock:
             original()
 
         service.server._handle_request_noblock = wrapping  # type: ignore[method-assign]  # as programs do
+        turned = threading.Event()
+        service.server.service_actions = turned.set  # type: ignore[method-assign]  # called as the turn ends
+        assert turned.wait(30)
         assert service.exchange(b"hello\n") == b"HELLO\n"
         assert calls == [True]
 
