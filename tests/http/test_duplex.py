@@ -17,14 +17,12 @@ from tests.http.models import in_one_process
 from tests.http.websocket_client import (
     CLOSE,
     PING,
-    TEXT,
     Frame,
-    Messages,
     RawClient,
     close_payload,
     frame,
 )
-from tests.http.websocket_handlers import Crowd, Echo
+from tests.http.websocket_handlers import Crowd, Echo, talk_to_the_crowd
 
 
 @pytest.fixture
@@ -42,14 +40,7 @@ def test_several_senders_under_tls(server_class: Any, serve: Serve, encrypted: t
     certificate, context = encrypted
     served = serve(server_class, Crowd, tls_certificate=certificate)
     with RawClient(context.wrap_socket(served.connect(), server_hostname="localhost")) as client:
-        peer = Messages(client)
-        for turn in range(210):
-            if turn % 20 == 0:
-                client.send(frame(TEXT, b"echo"))
-            assert len(set(peer.receive())) in (1, 4)
-        client.send(frame(CLOSE))
-        while (found := client.receive()) is not None:
-            assert found.opcode == CLOSE or found.payload == b"echo"
+        talk_to_the_crowd(client)
 
 
 @in_one_process

@@ -27,12 +27,11 @@ from tests.http.websocket_client import (
     PONG,
     TEXT,
     Frame,
-    Messages,
     RawClient,
     close_payload,
     frame,
 )
-from tests.http.websocket_handlers import Crowd, Echo, noting
+from tests.http.websocket_handlers import Crowd, Echo, noting, talk_to_the_crowd
 
 
 def test_messages_in_fragments_with_pings_in_between(serve: Serve) -> None:
@@ -439,17 +438,7 @@ def test_a_drain_cuts_it(server_class: Any, serve: Serve) -> None:
 @pytest.mark.parametrize("headers", ["", DEFLATE])
 def test_messages_of_several_senders_are_whole(headers: str, server_class: Any, serve: Serve) -> None:
     with RawClient(serve(server_class, Crowd).connect(), headers) as client:
-        received: list[str] = []
-        peer = Messages(client)
-        for turn in range(4 * 50 + 10):
-            if turn % 20 == 0:
-                client.send(frame(TEXT, b"echo"))
-            received.append(peer.receive())
-        client.send(frame(CLOSE))
-    counts = {message: received.count(message) for message in set(received)}
-    assert counts.pop("echo") >= 10
-    assert all(len(set(message)) == 1 for message in counts)
-    assert sum(counts.values()) + received.count("echo") == 210
+        talk_to_the_crowd(client)
 
 
 @in_one_process
