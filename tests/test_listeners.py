@@ -15,18 +15,15 @@ from typing import Any
 import pytest
 
 from doorkeep import (
-    BaseRequestHandler,
     SettingError,
     TCPServer,
     ThreadingTCPServer,
-    ThreadingUDPServer,
     UDPServer,
     UnixDatagramServer,
     UnixStreamServer,
 )
 from doorkeep.testing import no_leaks
 from doorkeep.testing.plugin import Serve
-from tests.background import Background
 from tests.clients import connected_to
 from tests.prerequisites import lack
 from tests.sample_handlers import Upper, UpperDatagram
@@ -265,53 +262,6 @@ class TestFailures:
     def test_an_address_that_is_not_ours(self) -> None:
         with no_leaks(grace=0), pytest.raises(OSError, match="assign requested address"):
             TCPServer(("192.0.2.1", 0), Upper)
-
-
-class TestDatagrams:
-    @pytest.mark.parametrize("server_class", [UDPServer, ThreadingUDPServer])
-    def test_stay_what_they_were_when_others_come(self, serve: Serve, server_class: Any) -> None:
-        kept: list[bytes] = []
-
-        class Keeps(BaseRequestHandler):
-            def handle(self) -> None:
-                data, reply_socket = self.request
-                kept.append(data)
-                reply_socket.sendto(b"kept", self.client_address)
-
-        service = serve(server_class, Keeps)
-        sent = [b"one", b"three", b"", b"five" * 1000, b"two"]
-        for data in sent:
-            assert service.exchange(data) == b"kept"
-        assert kept == sent
-        assert {type(data) for data in kept} == {bytes}
-
-    def test_may_be_received_by_several_threads(self) -> None:
-        """As foreign loops do, which call what takes a request."""
-        with UDPServer(("127.0.0.1", 0), UpperDatagram) as server:
-            receiving = [Background(server.get_request) for _ in range(2)]
-            with socket.socket(type=socket.SOCK_DGRAM) as client:
-                for data in (b"one", b"two"):
-                    client.sendto(data, server.server_address)
-            assert {taken.result()[0][0] for taken in receiving} == {b"one", b"two"}
-
-    def test_each_is_a_request(self, serve: Serve) -> None:
-        service = serve(UDPServer, UpperDatagram)
-        for text in (b"one", b"two", b"", b"three"):
-            assert service.exchange(text) == text.upper()
-
-    def test_a_burst_is_answered_whole(self, serve: Serve) -> None:
-        service = serve(UDPServer, UpperDatagram)
-        for number in range(100):
-            service.client.send(b"datagram %d" % number)
-        assert {service.client.recv(100) for _ in range(100)} == {b"DATAGRAM %d" % number for number in range(100)}
-
-    def test_handlers_find_a_socket_that_blocks(self, serve: Serve) -> None:
-        class Telling(UpperDatagram):
-            def handle(self) -> None:
-                blocking = os.get_blocking(self.socket.fileno()) and self.socket.gettimeout() is None
-                self.wfile.write(b"blocks" if blocking else b"does not")
-
-        assert serve(UDPServer, Telling).exchange(b"?") == b"blocks"
 
 
 def test_accepted_connections_block(serve: Serve) -> None:

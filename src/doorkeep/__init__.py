@@ -14,9 +14,10 @@ from doorkeep.addresses import Address, parse_address
 from doorkeep.concurrency.forks import ForkingMixIn
 from doorkeep.concurrency.pools import ThreadPoolMixIn, ThreadPoolTCPServer, ThreadPoolUDPServer
 from doorkeep.concurrency.threads import ThreadingMixIn, ThreadingTCPServer, ThreadingUDPServer
+from doorkeep.datagram_listeners import UDPServer
 from doorkeep.errors import AddressError, DoorkeepError, SettingError
 from doorkeep.handlers import BaseRequestHandler, DatagramRequestHandler, StreamRequestHandler
-from doorkeep.listeners import TCPServer, UDPServer
+from doorkeep.listeners import TCPServer
 from doorkeep.server import BaseServer
 from doorkeep.statistics import Statistics
 
@@ -48,7 +49,8 @@ if hasattr(os, "fork"):
 if hasattr(socket, "AF_UNIX"):
     from doorkeep.concurrency.pools import ThreadPoolUnixDatagramServer, ThreadPoolUnixStreamServer
     from doorkeep.concurrency.threads import ThreadingUnixDatagramServer, ThreadingUnixStreamServer
-    from doorkeep.listeners import UnixDatagramServer, UnixStreamServer
+    from doorkeep.datagram_listeners import UnixDatagramServer
+    from doorkeep.listeners import UnixStreamServer
 
     __all__ += [
         "ThreadPoolUnixDatagramServer",

@@ -1,4 +1,4 @@
-"""The servers of each kind of socket: TCP, UDP, and their Unix counterparts."""
+"""The servers of connections: TCP, and their Unix counterpart."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from doorkeep import events
-from doorkeep.acceptor import Acceptor
-from doorkeep.addresses import AF_UNIX, family_of, host_of, remove_stale_socket
+from doorkeep.addresses import AF_UNIX, family_of, remove_stale_socket
 from doorkeep.connection.accepting import accepted_sockets_inherit_blocking
-from doorkeep.connection.datagrams import ReplySockets, TruncatedDatagram
 from doorkeep.connection.peers import idle_seconds_of
 from doorkeep.connection.prologue import TLSSettings, is_tls
-from doorkeep.connection.watch import ListenerWatch
-from doorkeep.errors import SettingError
+from doorkeep.connection.steps import Steps
 from doorkeep.server import BaseServer
-from doorkeep.settings import COUNT, FLAG, MODE, POSITIVE_COUNT, Setting, settings_of
+from doorkeep.settings import COUNT, FLAG, MODE, Setting
 
-__all__ = ["TCPServer", "UDPServer", "UnixDatagramServer", "UnixStreamServer"]
+__all__ = ["TCPServer", "UnixStreamServer"]
 
 
 class TCPServer(BaseServer, TLSSettings):
@@ -173,15 +169,10 @@ class TCPServer(BaseServer, TLSSettings):
 
     # -- Several accepts in a turn of the loop -------------------------------------------------------------------
 
+    _accepting: ClassVar[Steps]
+
     def _takes_batches(self) -> bool:
-        mine = (TCPServer.get_request, UDPServer.get_request)
-        kind = type(self)
-        return (
-            kind.get_request in mine
-            and kind._handle_request_noblock is Acceptor._handle_request_noblock
-            and not {"get_request", "_handle_request_noblock"} & vars(self).keys()
-            and self.socket.gettimeout() is None
-        )
+        return self._accepting.are_plain_in(self) and self.socket.gettimeout() is None
 
     @contextmanager
     def _not_waiting(self, wanted: bool) -> Iterator[Any]:
@@ -199,126 +190,7 @@ class TCPServer(BaseServer, TLSSettings):
                 os.set_blocking(listener.fileno(), True)
 
 
-class UDPServer(TCPServer):
-    """Serves UDP datagrams, each a request `(data, socket)`.
-
-    A reply leaves from the address that the client asked, also where the server listens on every address.
-    """
-
-    socket_type = socket.SOCK_DGRAM
-
-    max_packet_size: Annotated[
-        int,
-        Setting(
-            POSITIVE_COUNT,
-            "how many bytes of a datagram a handler sees",
-            at_limit="the rest is cut off; the request says so by its attribute truncated, and it is counted",
-        ),
-    ] = 8192
-    reply_when_empty: Annotated[
-        bool,
-        Setting(FLAG, "whether a DatagramRequestHandler that wrote nothing sends an empty datagram"),
-    ] = True
-
-    _receive_flags = 0
-
-    def _check_settings(self, given: dict[str, Any]) -> None:
-        declared = settings_of(type(self))
-        for name in given:
-            if declared[name].streams_only and given[name] is not None:
-                raise SettingError(f"{name} is for connections; {type(self).__name__} serves datagrams")
-
-    def server_bind(self) -> None:
-        super().server_bind()
-        self._reply_sockets = ReplySockets.for_listener(self.socket)
-
-    def server_activate(self) -> None:
-        """Do nothing: datagrams need no listen."""
-
-    def get_request(self) -> tuple[Any, Any]:
-        """Receive a datagram."""
-        size = self.max_packet_size
-        listener = self.socket
-        replies = self._reply_sockets
-        # A byte more than asked for tells a datagram that was cut from one that just fits.
-        if replies is None:
-            data, client_address = listener.recvfrom(size + 1, self._receive_flags)
-            reply_socket = listener
-        else:
-            data, client_address, reply_socket = replies.receive(listener, size + 1, self._receive_flags)
-        request = (data, reply_socket)
-        return request if len(data) <= size else self._truncated(request, client_address), client_address
-
-    def _truncated(self, request: tuple[bytes, Any], client_address: Any) -> TruncatedDatagram:
-        """Return a request without what a handler is not to see, and tell of it."""
-        size = self.max_packet_size
-        self._event_counts.add("truncated")
-        if events.DatagramTruncated.listeners:
-            events.DatagramTruncated(self._itself, client_address, size).emit()
-        return TruncatedDatagram((request[0][:size], request[1]))
-
-    def server_close(self) -> None:
-        super().server_close()
-        if self._reply_sockets is not None:
-            self._reply_sockets.close()
-
-    def _stop_listening(self) -> None:
-        # Its socket sends the replies.
-        pass
-
-    # -- The requests being handled ------------------------------------------------------------------------------
-
-    @contextmanager
-    def _watching(self, selector: Any, forever: bool = True) -> Iterator[ListenerWatch]:
-        self._one_by_one = type(self).process_request is UDPServer.process_request
-        with super()._watching(selector, forever) as watch:
-            yield watch
-
-    def _request_admitted(self, request: Any, client_address: Any) -> None:
-        self._requests_in_progress.add(request, client_address, host_of(client_address))
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Handle a datagram. Mix-ins do so side by side with others."""
-        self.finish_request(request, client_address)
-        self._end_request(request, client_address)
-
-    def _prologue(self, request: Any, client_address: Any) -> bool:
-        """Let the handler begin: nothing comes before a datagram."""
-        connection = self._requests_in_progress.get(request)
-        if connection is not None:
-            connection.task = self._current_task()
-        return True
-
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        """Call the handler class."""
-        self.RequestHandlerClass(request, client_address, self)
-
-    def _tells_the_end(self, request: Any) -> bool:
-        return False  # a datagram is no connection
-
-    def shutdown_request(self, request: Any) -> None:
-        """End the request; there is nothing to shut down."""
-        self.close_request(request)
-
-    def close_request(self, request: Any) -> None:
-        """End the request; there is nothing to close."""
-        if not self._one_by_one:
-            BaseServer.close_request(self, request)
-
-    _reply_sockets: ReplySockets | None = None
-
-    @contextmanager
-    def _not_waiting(self, wanted: bool) -> Iterator[Any]:
-        # Handlers send through this socket and expect it to block: only the receiving is told not to.
-        flag = getattr(socket, "MSG_DONTWAIT", 0)
-        if not wanted or not flag:
-            yield None
-            return
-        self._receive_flags = flag
-        try:
-            yield self.socket
-        finally:
-            self._receive_flags = 0
+TCPServer._accepting = Steps(TCPServer, "get_request", "_handle_request_noblock")
 
 
 class UnixStreamServer(TCPServer):
@@ -327,11 +199,5 @@ class UnixStreamServer(TCPServer):
     `server_address` is a path, or a name that begins with a zero byte (Linux). A socket file that nobody listens
     to is replaced, one that is alive is refused as in use; the file stays when the server closes.
     """
-
-    address_family: int = AF_UNIX if AF_UNIX is not None else socket.AF_INET
-
-
-class UnixDatagramServer(UDPServer):
-    """Serves datagrams to a Unix socket, which is found and replaced as by `UnixStreamServer`."""
 
     address_family: int = AF_UNIX if AF_UNIX is not None else socket.AF_INET

@@ -21,9 +21,10 @@ from doorkeep.concurrency.threads import (
     _NoThreads,
     _Threads,
 )
+from doorkeep.datagram_listeners import UDPServer
 from doorkeep.faces import write_through
 from doorkeep.handlers import BaseRequestHandler, DatagramRequestHandler, StreamRequestHandler, _SocketWriter
-from doorkeep.listeners import TCPServer, UDPServer
+from doorkeep.listeners import TCPServer
 from doorkeep.server import BaseServer, _ServerSelector
 
 __all__ = [
@@ -43,7 +44,8 @@ if hasattr(os, "fork"):
     __all__ += ["ForkingMixIn", "ForkingTCPServer", "ForkingUDPServer"]
 if hasattr(socket, "AF_UNIX"):
     from doorkeep.concurrency.threads import ThreadingUnixDatagramServer, ThreadingUnixStreamServer
-    from doorkeep.listeners import UnixDatagramServer, UnixStreamServer
+    from doorkeep.datagram_listeners import UnixDatagramServer
+    from doorkeep.listeners import UnixStreamServer
 
     __all__ += ["ThreadingUnixDatagramServer", "ThreadingUnixStreamServer", "UnixDatagramServer", "UnixStreamServer"]
     if hasattr(os, "fork"):

@@ -6,14 +6,17 @@ import contextlib
 import os
 import selectors
 import signal
+import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from doorkeep.addresses import AF_UNIX
-from doorkeep.listeners import TCPServer, UDPServer, UnixDatagramServer, UnixStreamServer
+from doorkeep.datagram_listeners import UDPServer, UnixDatagramServer
+from doorkeep.listeners import TCPServer, UnixStreamServer
 from doorkeep.settings import FLAG, POSITIVE_COUNT, Setting
 
 if TYPE_CHECKING:
@@ -80,6 +83,8 @@ class ForkingMixIn(_Server):
         """Have a child handle the request."""
         if len(self.active_children or ()) >= self.max_children:
             self.collect_children()
+        if self._drain_signal is None:
+            self._drain_signal = socket.socketpair()
         # What is buffered now is written once, not by the child again.
         _flush()
         pid = os.fork()
@@ -92,6 +97,9 @@ class ForkingMixIn(_Server):
         """Close the server, and wait for the children if `block_on_close`."""
         super().server_close()
         self.collect_children(blocking=bool(self.block_on_close))
+        for end in self._drain_signal or ():
+            end.close()
+        self._drain_signal = None
 
     # -- Children ------------------------------------------------------------------------------------------------
 
@@ -100,6 +108,7 @@ class ForkingMixIn(_Server):
     def _run_child(self, request: Any, client_address: Any) -> NoReturn:
         status = 1
         self.active_children = None  # they are the parent's: not ours to wait for, nor to end
+        self._is_child = True
         try:
             self._deadline_watch.restart_in_child(self._requests_in_progress.get(request))
             self._handle_in_child(request, client_address)
@@ -119,6 +128,28 @@ class ForkingMixIn(_Server):
 
     def _watch_deadlines(self, connection: Connection) -> None:
         pass  # the child does
+
+    # What children inherit to learn of a drain: the first of the two becomes readable, and nobody reads from it.
+    _drain_signal: tuple[socket.socket, socket.socket] | None = None
+    _is_child = _expects_drain = False
+
+    def _end_conversations(self) -> None:
+        if self._drain_begun and self._drain_signal is not None and not self._is_child:
+            self._drain_signal[1].send(b"!")
+        super()._end_conversations()
+
+    def _expect_drain(self) -> None:
+        if self._is_child and not self._expects_drain:
+            self._expects_drain = True
+            threading.Thread(target=self._await_drain, name="doorkeep drain", daemon=True).start()
+
+    def _await_drain(self) -> None:
+        assert self._drain_signal is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._drain_signal[0], selectors.EVENT_READ)
+            selector.select()
+        self._drain_begun = True
+        self._end_conversations()
 
     def _child_began(self, child: _Child, request: Any) -> None:
         if self.active_children is None:

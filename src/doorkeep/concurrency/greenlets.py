@@ -11,31 +11,33 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from greenlet import GreenletExit, getcurrent
+from greenlet import GreenletExit, getcurrent, greenlet
 
 from doorkeep import events
 from doorkeep.addresses import AF_UNIX
 from doorkeep.concurrency.threads import AFTER_DRAIN
 from doorkeep.connection.admission import admits_all
 from doorkeep.connection.prologue import note_begun
+from doorkeep.connection.steps import Steps
 from doorkeep.connection.watch import ListenerWatch
+from doorkeep.datagram_listeners import UDPServer, UnixDatagramServer
 from doorkeep.green.datagrams import BatchSocket, DatagramBatch, batch_of
 from doorkeep.green.hub import current_hub, hub_of_thread, run
 from doorkeep.green.selector import GreenSelector
 from doorkeep.green.sockets import GreenSocket, WaitingSocket, green
 from doorkeep.green.waiting import Condition, park_until
 from doorkeep.green.watchdog import Watchdog
-from doorkeep.listeners import TCPServer, UDPServer, UnixDatagramServer, UnixStreamServer
+from doorkeep.listeners import TCPServer, UnixStreamServer
 from doorkeep.settings import FLAG, SECONDS, Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from traceback import StackSummary
 
     from doorkeep.connection.registry import Connection
+    from doorkeep.datagram_listeners import UDPServer as _DatagramServer
     from doorkeep.green.core import Hub
     from doorkeep.listeners import TCPServer as _StreamServer
-    from doorkeep.listeners import UDPServer as _DatagramServer
 else:
     _StreamServer = _DatagramServer = object  # mix-ins have no base, as in the standard library
 
@@ -258,6 +260,17 @@ class GreenMixIn(_StreamServer):
     def _current_task(self) -> Any:
         return getcurrent()
 
+    def _runs_in_loop(self, task: Any) -> bool:
+        return isinstance(task, greenlet)
+
+    def _beside(self) -> Callable[[Callable[[], object]], object]:
+        hub = current_hub()
+        return super()._beside() if hub is None else partial(_start_in, hub)
+
+
+def _start_in(hub: Hub, function: Callable[[], object]) -> None:
+    hub.call_from_thread(partial(hub.start, function))
+
 
 class GreenDatagramMixIn(GreenMixIn, _DatagramServer):
     """Handles datagrams in greenlets, those that come together one after another while none has to wait.
@@ -276,7 +289,7 @@ class GreenDatagramMixIn(GreenMixIn, _DatagramServer):
     def _watching(self, selector: Any, forever: bool = True) -> Iterator[ListenerWatch]:
         hub = current_hub()
         listener = self.socket
-        if forever and hub is not None and self._reply_sockets is None and self._has_plain_steps():
+        if forever and hub is not None and self._reply_sockets is None and _WAY.are_plain_in(self):
             # A byte more than asked for tells a datagram that was cut from one that just fits.
             self._batch = batch_of(hub, listener, self.max_packet_size + 1, self._reply_failed)
         try:
@@ -289,16 +302,9 @@ class GreenDatagramMixIn(GreenMixIn, _DatagramServer):
                 self._batch.close()
                 self._batch = listener.batch = None
 
-    def _has_plain_steps(self) -> bool:
-        """Whether all steps of a datagram's way are ours."""
-        kind = type(self)
-        return all(getattr(kind, name) is getattr(GreenUDPServer, name) for name in _STEPS) and not (
-            _STEPS & vars(self).keys()
-        )
-
     def _handle_waiting_requests(self, until: float) -> None:
         batch, hub = self._batch, current_hub()
-        if batch is None or hub is None or not admits_all(self) or not self._has_plain_steps():
+        if batch is None or hub is None or not admits_all(self) or not _WAY.are_plain_in(self):
             super()._handle_waiting_requests(until)
             return
         waiting: deque[tuple[bytes, Any]] = deque()
@@ -328,7 +334,7 @@ class GreenDatagramMixIn(GreenMixIn, _DatagramServer):
                 if len(data) > size:
                     request = self._truncated(request, client_address)
                 try:
-                    self.finish_request(request, client_address)
+                    self.RequestHandlerClass(request, client_address, self)
                 except Exception:
                     self._request_failed(request, client_address)
         finally:
@@ -341,18 +347,20 @@ class GreenDatagramMixIn(GreenMixIn, _DatagramServer):
             self._request_failed(None, client_address)
 
 
-_STEPS = {
-    *("get_request", "verify_request", "process_request", "process_request_greenlet", "finish_request"),
-    *("shutdown_request", "close_request", "_handle_request_noblock"),
-}
-
-
 class GreenTCPServer(GreenMixIn, TCPServer):
     """Serves TCP connections, each in a greenlet."""
 
 
 class GreenUDPServer(GreenDatagramMixIn, UDPServer):
     """Serves UDP datagrams, each in a greenlet."""
+
+
+# A datagram's way from the listener to the handler and back.
+_WAY = Steps(
+    GreenUDPServer,
+    *("get_request", "verify_request", "process_request", "process_request_greenlet", "finish_request"),
+    *("shutdown_request", "close_request", "_handle_request_noblock"),
+)
 
 
 if AF_UNIX is not None:

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from doorkeep.addresses import AF_UNIX
 from doorkeep.concurrency.threads import Crew, ThreadingMixIn
 from doorkeep.connection.registry import method_of
-from doorkeep.listeners import TCPServer, UDPServer, UnixDatagramServer, UnixStreamServer
+from doorkeep.datagram_listeners import UDPServer, UnixDatagramServer
+from doorkeep.listeners import TCPServer, UnixStreamServer
 from doorkeep.settings import POSITIVE_COUNT, SECONDS_OR_ZERO, Setting
 
 __all__ = ["ThreadPoolMixIn"]

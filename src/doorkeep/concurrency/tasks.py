@@ -8,7 +8,7 @@ import functools
 import inspect
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,8 +20,9 @@ from doorkeep.connection.accepting import AcceptErrorKind
 from doorkeep.connection.deadlines import cut, tell_passed
 from doorkeep.connection.peers import idle_seconds_of
 from doorkeep.connection.prologue import is_tls, tell_handshake_failed
+from doorkeep.datagram_listeners import UDPServer, UnixDatagramServer
 from doorkeep.errors import DoorkeepError
-from doorkeep.listeners import TCPServer, UDPServer, UnixDatagramServer, UnixStreamServer
+from doorkeep.listeners import TCPServer, UnixStreamServer
 from doorkeep.settings import FLAG, Setting
 
 if TYPE_CHECKING:
@@ -106,6 +107,11 @@ class AsyncMixIn(_Server):
     def _current_task(self) -> Any:
         task = _current.get()
         return super()._current_task() if task is None else task.identity
+
+    def _beside(self) -> Callable[[Callable[[], object]], object]:
+        if not self._is_in_loop():
+            return super()._beside()
+        return asyncio.get_running_loop().call_soon_threadsafe
 
     def _is_in_loop(self) -> bool:
         """Whether the caller is a coroutine of a handler of this server."""

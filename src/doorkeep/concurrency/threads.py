@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from doorkeep.addresses import AF_UNIX
 from doorkeep.connection.accepting import AcceptErrorKind
-from doorkeep.listeners import TCPServer, UDPServer, UnixDatagramServer, UnixStreamServer
+from doorkeep.datagram_listeners import UDPServer, UnixDatagramServer
+from doorkeep.listeners import TCPServer, UnixStreamServer
 from doorkeep.settings import FLAG, SECONDS_OR_ZERO, Setting
 
 if TYPE_CHECKING:

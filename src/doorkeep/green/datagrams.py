@@ -12,9 +12,6 @@ from doorkeep.green.core import COMPILED, Hub
 
 __all__ = ["BatchSocket", "DatagramBatch", "batch_of"]
 
-# A longer datagram may be refused when it is sent, which is for the one who sends it to know.
-_SURELY_SENT = 1200
-
 
 class DatagramBatch(Protocol):
     """Receives and sends the datagrams of a socket, many at a time."""
@@ -22,10 +19,10 @@ class DatagramBatch(Protocol):
     def receive(self) -> list[tuple[bytes, Any]]:
         """Return up to 64 datagrams that wait, each with its sender's address; none if none does."""
 
-    def collect(self, data: Any, address: Any) -> bool:
-        """Keep a datagram until the greenlet waits, a millisecond is over or there are 64.
+    def collect(self, data: Any, address: Any) -> int:
+        """Keep a datagram until the greenlet waits, a millisecond is over or there are 64; return its size.
 
-        Returns False for one that has to be sent alone: its peer has sent none lately, or no hub runs.
+        Returns -1 for one that has to be sent alone: it is long, its peer has sent none lately, or no hub runs.
         """
 
     def close(self) -> None:
@@ -47,8 +44,8 @@ class BatchSocket(socket.socket):
         """As `socket.socket.sendto`; errors of a reply that was kept come to the server's `handle_error`."""
         batch = self.batch
         if batch is not None and len(flags_and_address) == 1:
-            size = len(data) if type(data) is bytes else memoryview(data).nbytes
-            if size <= _SURELY_SENT and batch.collect(data, flags_and_address[0]):
+            size = batch.collect(data, flags_and_address[0])
+            if size >= 0:
                 return size
         return super().sendto(data, *flags_and_address)
 

@@ -34,7 +34,7 @@ _WAYS = {
     "green": _Way("concurrency.greenlets", "Green", "max_connections", "each request in a greenlet", "greenlet"),
     "async": _Way("concurrency.tasks", "Async", "max_connections", "each request in a task of asyncio"),
     "fork": _Way("concurrency.forks", "Forking", "max_children", "each request in a child process"),
-    "sync": _Way("listeners", "", "", "one request after another"),
+    "sync": _Way("socketserver", "", "", "one request after another"),
 }
 _SERVERS = {
     "tcp": "TCPServer",

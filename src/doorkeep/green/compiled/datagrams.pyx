@@ -73,6 +73,8 @@ cdef enum:
     BATCH = 64
     # More peers than this, and their addresses are made anew.
     KNOWN_PEERS = 4096
+    # In bytes: a longer datagram may be refused when it is sent, which is for the one who sends it to know.
+    SURELY_SENT = 1200
     # Nanoseconds that a reply may wait for others.
     LONGEST_DELAY = 1000000
 
@@ -85,9 +87,11 @@ cdef class DatagramBatch:
     cdef int descriptor, family
     cdef Py_ssize_t size
     cdef char* buffers
-    cdef mmsghdr messages[BATCH]
-    cdef iovec pieces[BATCH]
+    cdef mmsghdr received[BATCH]
+    cdef iovec places[BATCH]
     cdef peer_address peers[BATCH]
+    cdef mmsghdr sent[BATCH]
+    cdef iovec pieces[BATCH]
     cdef list collected
     cdef bint listed
     cdef long long since
@@ -96,6 +100,7 @@ cdef class DatagramBatch:
     cdef object __weakref__
 
     def __init__(self, Hub hub, sock, Py_ssize_t size, failed):
+        cdef int index
         self.hub = hub
         self.channel = Channel(hub, sock)
         self.descriptor = sock.fileno()
@@ -106,25 +111,30 @@ cdef class DatagramBatch:
         self.buffers = <char*>malloc(BATCH * size)
         if self.buffers == NULL:
             raise MemoryError
+        for index in range(BATCH):
+            self.places[index].iov_base = self.buffers + index * size
+            self.places[index].iov_len = size
+            self.make_ready(index)
 
     def __dealloc__(self):
         free(self.buffers)
 
     # -- Receiving -----------------------------------------------------------------------------------------------
 
+    cdef void make_ready(self, int index) noexcept:
+        """Let a message be received there; the kernel has written its own into what it took for one."""
+        memset(&self.received[index], 0, sizeof(mmsghdr))
+        self.received[index].msg_hdr.msg_name = &self.peers[index]
+        self.received[index].msg_hdr.msg_namelen = sizeof(peer_address)
+        self.received[index].msg_hdr.msg_iov = &self.places[index]
+        self.received[index].msg_hdr.msg_iovlen = 1
+
     def receive(self):
         """Return what waits, `(data, address)` each, the oldest first; nothing if nothing does."""
         cdef int index, count
+        cdef mmsghdr* message
         cdef list received
-        for index in range(BATCH):
-            self.pieces[index].iov_base = self.buffers + index * self.size
-            self.pieces[index].iov_len = self.size
-            memset(&self.messages[index], 0, sizeof(mmsghdr))
-            self.messages[index].msg_hdr.msg_name = &self.peers[index]
-            self.messages[index].msg_hdr.msg_namelen = sizeof(peer_address)
-            self.messages[index].msg_hdr.msg_iov = &self.pieces[index]
-            self.messages[index].msg_hdr.msg_iovlen = 1
-        count = recvmmsg(self.descriptor, self.messages, BATCH, MSG_DONTWAIT, NULL)
+        count = recvmmsg(self.descriptor, self.received, BATCH, MSG_DONTWAIT, NULL)
         if count < 0:
             if errno != EAGAIN and errno != EINTR:
                 PyErr_SetFromErrno(OSError)
@@ -132,8 +142,10 @@ cdef class DatagramBatch:
             return []
         received = []
         for index in range(count):
-            data = PyBytes_FromStringAndSize(self.buffers + index * self.size, self.messages[index].msg_len)
-            received.append((data, self.address_of(&self.peers[index], self.messages[index].msg_hdr.msg_namelen)))
+            message = &self.received[index]
+            data = PyBytes_FromStringAndSize(self.buffers + index * self.size, message.msg_len)
+            received.append((data, self.address_of(&self.peers[index], message.msg_hdr.msg_namelen)))
+            self.make_ready(index)
         return received
 
     cdef object address_of(self, peer_address* peer, unsigned int length):
@@ -160,11 +172,19 @@ cdef class DatagramBatch:
     # -- Sending -------------------------------------------------------------------------------------------------
 
     def collect(self, data, address):
-        """Keep a datagram for the next flush; return False for one that has to be sent alone."""
+        """Keep a datagram for the next flush and return its size; -1 for one that has to be sent alone."""
+        cdef bytes kept
+        if type(data) is bytes:
+            kept = data
+        else:
+            with memoryview(data) as view:
+                kept = view.tobytes()
+        if PyBytes_GET_SIZE(kept) > SURELY_SENT or not self.hub.is_ours():
+            return -1
         name = self.names.get(address)
-        if name is None or not self.hub.is_ours():
-            return False
-        self.collected.append((data if type(data) is bytes else bytes(data), name, address))
+        if name is None:
+            return -1
+        self.collected.append((kept, name, address))
         if len(self.collected) == 1:
             self.since = nanoseconds()
             if not self.listed:
@@ -172,7 +192,7 @@ cdef class DatagramBatch:
                 self.hub.unflushed.append(self)
         elif len(self.collected) >= BATCH or nanoseconds() - self.since > LONGEST_DELAY:
             self.flush()
-        return True
+        return PyBytes_GET_SIZE(kept)
 
     def send_collected(self):
         self.listed = False
@@ -204,12 +224,12 @@ cdef class DatagramBatch:
             data, name, _ = batch[start + index]
             self.pieces[index].iov_base = PyBytes_AS_STRING(data)
             self.pieces[index].iov_len = PyBytes_GET_SIZE(data)
-            memset(&self.messages[index], 0, sizeof(mmsghdr))
-            self.messages[index].msg_hdr.msg_name = PyBytes_AS_STRING(name)
-            self.messages[index].msg_hdr.msg_namelen = PyBytes_GET_SIZE(name)
-            self.messages[index].msg_hdr.msg_iov = &self.pieces[index]
-            self.messages[index].msg_hdr.msg_iovlen = 1
-        return sendmmsg(self.descriptor, self.messages, count, 0)
+            memset(&self.sent[index], 0, sizeof(mmsghdr))
+            self.sent[index].msg_hdr.msg_name = PyBytes_AS_STRING(name)
+            self.sent[index].msg_hdr.msg_namelen = PyBytes_GET_SIZE(name)
+            self.sent[index].msg_hdr.msg_iov = &self.pieces[index]
+            self.sent[index].msg_hdr.msg_iovlen = 1
+        return sendmmsg(self.descriptor, self.sent, count, 0)
 
     def close(self):
         self.channel.forget()
