@@ -14,8 +14,8 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 ARGUMENTS ?=
 PYTEST_ARGUMENTS ?=
 
-# What runs on the hub is tested once more on the one that is not compiled.
-PURE_TESTS := tests/green tests/concurrency tests/conformance tests/http -k green
+# What is compiled is tested once more in Python.
+PURE_TESTS := tests/green tests/concurrency tests/conformance tests/http -k 'green or responses'
 CODE := $(wildcard src tests bench examples)
 RUNTIME := $(VENV)/.installed
 TEST := $(VENV)/.installed-test
@@ -54,7 +54,7 @@ clean:
 	rm -rf .venv .venv-* build dist site src/*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
 
-$(RUNTIME): pyproject.toml setup.py $(wildcard src/doorkeep/green/compiled/*.p*)
+$(RUNTIME): pyproject.toml setup.py $(wildcard src/doorkeep/*/compiled/*.p*)
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or later with venv was found; name one: make PYTHON=..." >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --editable '.[green]'

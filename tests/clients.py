@@ -9,7 +9,7 @@ from doorkeep.testing.served import Client
 
 
 def connected_to(server: BaseServer, address: Any = None) -> Client:
-    """Return a client of a server, connected to its own address or another; its calls wait for 5 seconds."""
+    """Return a client of a server, connected to its own address or another; its calls wait for 30 seconds."""
     client = Client(server.socket.family, server.socket.type)
     client.settimeout(30)
     try:

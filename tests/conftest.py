@@ -1,4 +1,7 @@
-"""What holds for every test: it leaves no threads, child processes or file descriptors behind."""
+"""What holds for every test: it leaves no threads, child processes or file descriptors behind.
+
+Its clients are patient, as a machine that does much else may be slow.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,12 @@ from contextlib import ExitStack
 import pytest
 
 import doorkeep.concurrency.tasks  # noqa: F401  # opens what the library under uvloop keeps for the process's life
+from doorkeep.testing import served
 from doorkeep.testing.leaks import no_leaks
 
 FAILED = pytest.StashKey[bool]()
+
+served.TIMEOUT = 30.0
 
 
 @pytest.fixture(autouse=True)

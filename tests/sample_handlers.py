@@ -7,7 +7,7 @@ from typing import Any
 
 from doorkeep import DatagramRequestHandler, StreamRequestHandler
 
-TIMEOUT = 5.0
+TIMEOUT = 30.0
 
 
 class Upper(StreamRequestHandler):

@@ -223,6 +223,7 @@ def test_follows_no_links(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["", None, "\0abstract", b"\0packed", "/nowhere/at/all"])
 def test_does_nothing_where_there_is_no_file(path: Any) -> None:
+    """Nothing is raised either."""
     remove_stale_socket(path, socket.SOCK_STREAM)
 
 

@@ -161,7 +161,7 @@ class TestHandleError:
         listening = type("Reporting", (server_class,), {"handle_error": handle_error})
         service = serve(listening, failing_once(Upper, "handle"))
         client_address = service.client.getsockname()
-        assert reported.wait(5)
+        assert reported.wait(30)
         assert reports == [(service.address, client_address)]
 
     def test_on_the_instance_is_honoured(self, serve: Serve) -> None:
@@ -169,7 +169,7 @@ class TestHandleError:
         service = serve(ThreadingTCPServer, failing_once(Upper, "handle"))
         service.server.handle_error = lambda request, client_address: reported.set()  # type: ignore[method-assign]
         service.exchange(b"")
-        assert reported.wait(5)
+        assert reported.wait(30)
 
     def test_may_let_the_exception_out(self) -> None:
         """A bare `raise` ends `handle_request` with the handler's exception, and the connection is closed."""
@@ -220,8 +220,8 @@ class TestHandleError:
                 self.request.recv(1)
 
         service = serve(ThreadingTCPServer, Reading)
-        client = socket.create_connection(service.address, 5)
-        assert began.wait(5)
+        client = socket.create_connection(service.address, 30)
+        assert began.wait(30)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
         service.server.drain()

@@ -84,7 +84,8 @@ class TestOrder:
         finish.assert_not_called()
 
     def test_the_base_does_nothing(self) -> None:
-        BaseRequestHandler(None, ADDRESS, None)
+        handler = BaseRequestHandler(None, ADDRESS, None)
+        assert vars(handler) == {"request": None, "client_address": ADDRESS, "server": None}
 
 
 class TestReading:

@@ -63,7 +63,7 @@ def test_a_connection_is_a_line(serve: Serve, stream: io.StringIO) -> None:
     undo = logs.configure(stream=stream)
     served = serve(ThreadingTCPServer, Upper)
     assert served.exchange(b"hello\n") == b"HELLO\n"
-    served.server.drain(5)
+    served.server.drain(30)
     undo()
     url = re.escape(f"tcp://127.0.0.1:{served.server.server_address[1]}")
     assert re.search(rf"{TIME}INFO server started server={url}\n", stream.getvalue())
@@ -98,7 +98,7 @@ def test_json(serve: Serve, stream: io.StringIO) -> None:
     undo = logs.configure(level="debug", format="json", stream=stream)
     served = serve(TCPServer, Failing)
     assert served.exchange(b"") == b""
-    served.server.drain(5)
+    served.server.drain(30)
     undo()
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     started = next(line for line in lines if line.get("event") == "connection_started")

@@ -164,6 +164,7 @@ class TestServeForever:
         server = TCPServer(("127.0.0.1", 0), Upper)
         server.server_close()
         Background(server.serve_forever, 60).result()
+        assert server.stats().accepted == 0
 
 
 class TestHandleRequest:
@@ -222,7 +223,7 @@ class TestHandleRequest:
         with TCPServer(("127.0.0.1", 0), Upper) as server, connected_to(server) as client:
             client.sendall(b"hello\n")
             client.shutdown(socket.SHUT_WR)
-            readable, _, _ = select.select([server], [], [], 5)
+            readable, _, _ = select.select([server], [], [], 30)
             assert readable == [server]
             server.handle_request()
             assert client.recv(100) == b"HELLO\n"

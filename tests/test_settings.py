@@ -185,8 +185,8 @@ def test_refuses_for_datagrams_what_means_nothing_to_them(name: str) -> None:
 
 
 def test_lets_none_pass_for_datagrams() -> None:
-    with UDPServer(ADDRESS, BaseRequestHandler, idle_timeout=None, tls_certificate=None):
-        pass
+    with UDPServer(ADDRESS, BaseRequestHandler, idle_timeout=None, tls_certificate=None) as server:
+        assert (server.idle_timeout, server.tls_certificate) == (None, None)
 
 
 def test_class_attributes_are_settings_too() -> None:

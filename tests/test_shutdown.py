@@ -258,7 +258,7 @@ class TestServerClose:
     def test_refuses_clients_from_then_on(self) -> None:
         server = TCPServer(("127.0.0.1", 0), Upper)
         server.server_close()
-        with pytest.raises(ConnectionRefusedError), socket.create_connection(server.server_address, 5):
+        with pytest.raises(ConnectionRefusedError), socket.create_connection(server.server_address, 30):
             pytest.fail("connected to a closed server")
 
 

@@ -5,6 +5,7 @@ python -m bench.contenders.web reply --server=doorkeep.http.green:GreenHTTPServe
 
 import argparse
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -14,6 +15,8 @@ from typing import Any
 
 from bench.contenders import BACKLOG, announce
 from bench.contenders.classes import setting
+from doorkeep.http.conditions import SETTLED_AFTER
+from doorkeep.http.memory import FileMemory
 
 REPLY = b"Hello, world!"
 #: Bytes of the files, which are their names too.
@@ -73,7 +76,10 @@ def main() -> None:
         if arguments.work == "reply":
             handler: Any = type("Reply", (Reply, module.BaseHTTPRequestHandler), {})
         else:
-            handler = partial(type("Files", (Quiet, module.SimpleHTTPRequestHandler), {}), directory=folder)
+            # As `doorkeep http` serves them; to the standard library's handler it means nothing.
+            kept = {"memory": FileMemory()}
+            time.sleep(SETTLED_AFTER + 1)  # what is newer may change unseen, and is not kept
+            handler = partial(type("Files", (Quiet, module.SimpleHTTPRequestHandler), kept), directory=folder)
         with server_class(("127.0.0.1", 0), handler) as server:
             announce(server.server_address[1])
             server.serve_forever()

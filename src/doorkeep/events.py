@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AcceptFailed",
+    "BodyTooLong",
     "CertificateReloadFailed",
     "CertificateReloaded",
     "ConnectionReady",
@@ -188,6 +189,14 @@ class DeadlinePassed(Event):
     client_address: Any
     setting: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class BodyTooLong(Event):
+    """The body of an HTTP request was longer than `max_body_size`, which is `allowed` bytes, and was not read."""
+
+    client_address: Any
+    allowed: int
 
 
 @dataclass(frozen=True)

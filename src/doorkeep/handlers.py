@@ -6,6 +6,8 @@ import contextlib
 import inspect
 import os
 import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from io import BufferedIOBase, BufferedReader, BytesIO
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -60,6 +62,28 @@ class BaseRequestHandler:
 
     def finish(self) -> Any:
         """Clean up."""
+
+    def on_drain(self, function: Callable[[], object]) -> AbstractContextManager[None]:
+        """Have a function called if the server drains while a `with` block lasts, for a conversation to end itself.
+
+            with self.on_drain(self.say_goodbye):
+                self.talk()
+
+        It is called once, beside the handler: in a thread of its own, a greenlet under `GreenMixIn`, between the tasks
+        under `AsyncMixIn`. The block does not end amid the call, and begins with it where the server drains already.
+        What the function raises is logged. A server whose requests run in the thread of its loop, as greenlets do,
+        calls it when it is shut down, too. Other servers than doorkeep's never do.
+        """
+        from doorkeep.server import BaseServer
+
+        if not isinstance(self.server, BaseServer):
+            return nullcontext()
+        from doorkeep.connection.drain_notice import DrainNotice
+
+        return DrainNotice(self.server, self._admitted or self.request, function)
+
+    # What the server knows the connection by, where `request` is no longer that.
+    _admitted: Any = None
 
     def _hand_over(self) -> None:
         take_handler = getattr(self.server, "_take_handler", None)
@@ -175,6 +199,7 @@ class StreamRequestHandler(BaseRequestHandler):
         made_alike = getattr(plain, "made_alike", None)  # green connections have it
         if made_alike is not None:
             upgraded = made_alike(upgraded)
+        self._admitted = plain
         self.request = self.connection = self._upgraded = upgraded
         self._open_files()
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import selectors
 import sys
 import threading
@@ -73,7 +74,7 @@ class BaseServer(Acceptor):
         self.__shutdown_request = False
         self.__ending = threading.RLock()
         self.__serving_thread: int | None = None
-        self._drained = False
+        self._drain_begun = self._drained = self._loop_ends = False
         self._deadline_watch = Deadlines(self)
         apply_settings(self, settings)
         self._rate_limiter.prepare(self)
@@ -89,6 +90,7 @@ class BaseServer(Acceptor):
         # In this order, and the other way round at the end: a signal handler that shuts down between the two must not
         # wait for the thread that it runs in.
         self.__serving_thread = threading.get_ident()
+        self._loop_ends = self._drain_begun = False
         self.__is_shut_down.clear()
         try:
             with self._make_selector() as selector, self._watching(selector) as watch:
@@ -123,11 +125,14 @@ class BaseServer(Acceptor):
 
         Returns how many requests were cut. None waits as long as they take. Ends `serve_forever` and closes the
         listener, so that clients are refused rather than left to wait. A request whose own handler calls this is
-        neither waited for nor cut. Does not end a handler that is busy with other things than its connection.
+        neither waited for nor cut. Handlers that have asked for it by `on_drain` are told when the drain begins. Does
+        not end a handler that is busy with other things than its connection.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         self._end_loop(timeout)  # takes as long as the handler where that runs in the accepting thread
         self._stop_listening()
+        self._drain_begun = True
+        self._end_conversations()
         remaining = None if deadline is None else max(deadline - time.monotonic(), 0)
         cut_off = 0 if self._wait_until_idle(remaining) else self._cut_requests()
         self._drained = True
@@ -219,6 +224,12 @@ class BaseServer(Acceptor):
         """Return the deadlines that a protocol adds, each with its setting; one without is when to ask again."""
         return ()
 
+    def _time_is_up(self, connection: Connection, request: Any, setting: str) -> float:
+        """End a connection that has not met a deadline, and tell of it; return when to look at it again."""
+        tell_passed(self, connection, setting)
+        cut(request)
+        return math.inf
+
     def _is_ending(self) -> bool:
         return self.__shutdown_request
 
@@ -296,6 +307,8 @@ class BaseServer(Acceptor):
 
     def _end_loop(self, timeout: float | None) -> None:
         """End `serve_forever` and wait for at most `timeout` seconds until it has ended, None without end."""
+        self._loop_ends = True
+        self._end_conversations()
         with self.__ending:
             if self.__is_shut_down.is_set():
                 return
@@ -307,6 +320,29 @@ class BaseServer(Acceptor):
 
     def _stop_listening(self) -> None:
         """Let no more clients come; called by `drain`."""
+
+    def _end_conversations(self) -> None:
+        """Tell the handlers that want to know it that their requests are to end, as far as they are."""
+        # Also the caller's own: a signal handler runs in whatever task it has interrupted.
+        for connection in self._requests_in_progress:
+            notice = connection.drain_notice
+            if notice is not None and self._is_to_end(connection.task):
+                notice.give()
+
+    def _is_to_end(self, task: Any) -> bool:
+        """Return whether the server does not wait for what a task handles longer than it must."""
+        return self._drain_begun or (self._loop_ends and self._runs_in_loop(task))
+
+    def _runs_in_loop(self, task: Any) -> bool:
+        """Return whether a task, as of `_current_task`, runs in the thread of the loop, which thus waits for it."""
+        return bool(task == self.__serving_thread)
+
+    def _beside(self) -> Callable[[Callable[[], object]], object]:
+        """Return what starts a function beside its caller, a handler, and may itself be called in any thread."""
+        return _start_thread
+
+    def _expect_drain(self) -> None:
+        """See to it that the caller, a handler, is told of a drain that begins in another process."""
 
     def _count_active(self) -> int:
         """Return how many requests are being handled now."""
@@ -328,3 +364,7 @@ class BaseServer(Acceptor):
         for connection in left:
             cut(connection())
         return len(left)
+
+
+def _start_thread(function: Callable[[], object]) -> None:
+    threading.Thread(target=function, name="doorkeep drain", daemon=True).start()

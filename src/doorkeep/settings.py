@@ -35,6 +35,8 @@ _RATE = re.compile(
 # What the system takes for a C int, and, in milliseconds, for the timeout of poll(2).
 _MOST = 2**31 - 1
 _LONGEST = _MOST // 1000
+# What the system takes for the size of a file.
+_MOST_BYTES = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,12 @@ def _count(minimum: int) -> Callable[[Any], int]:
         return value
 
     return check
+
+
+def _size(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST_BYTES:
+        raise ValueError(f"must be a whole number of bytes from 0 to {_MOST_BYTES}")
+    return value
 
 
 def _seconds(allow_zero: bool) -> Callable[[Any], float]:
@@ -263,6 +271,13 @@ def _parse_count(text: str) -> int:
         raise ValueError("must be a whole number") from None
 
 
+def _parse_size(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("must be a whole number of bytes") from None
+
+
 def _parse_flag(text: str) -> bool:
     known = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
     try:
@@ -288,6 +303,7 @@ def _no_text(text: str) -> Any:
 
 COUNT = Kind("count", _count(0), _parse_count)
 POSITIVE_COUNT = Kind("count", _count(1), _parse_count)
+BYTES = Kind("bytes", _size, _parse_size)
 SECONDS = Kind("seconds", _seconds(allow_zero=False), _parse_seconds)
 SECONDS_OR_ZERO = Kind("seconds", _seconds(allow_zero=True), _parse_seconds)
 FLAG = Kind("yes or no", _flag, _parse_flag)
@@ -299,4 +315,4 @@ NETWORKS = Kind("networks", _networks, _parse_list)
 RATE = Kind("rate", _rate, str)
 CONTEXT = Kind("ssl.SSLContext", _context, _no_text)
 WAIT_OR_CLOSE = Kind("wait or close", _choice("wait", "close"), str)
-LOG_FORMAT = Kind("standard, combined or json", _choice("standard", "combined", "json"), str)
+LOG_FORMAT = Kind("standard, combined, json or off", _choice("standard", "combined", "json", "off"), str)

@@ -24,6 +24,10 @@ def sample(
     return Sample(contender, number, result, cpu_microseconds=rate / 10, peak_memory=2 << 20)
 
 
+#: Seconds to measure for when no message came back in a tenth of one: a busy machine may stand still for a moment.
+LONGER = (1.0, 10.0)
+
+
 def no_load(server: Server, seconds: float) -> Result:
     """Return a result at once."""
     return Result(rate=server.port / seconds, total=10)

@@ -28,7 +28,7 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("programs")
 def test_measures_what_is_chosen_and_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chosen = ["--work=echo", "--connections=2", "--size=8,16", "--contenders=c,nobody"]
-    assert main([*chosen, "--rounds=1", "--seconds=0.1", f"--output={tmp_path}"]) == 0
+    assert main([*chosen, "--rounds=1", "--seconds=0.5", f"--output={tmp_path}"]) == 0
     shown = capsys.readouterr()
     assert shown.err.startswith("echo-2x8, round 1: c ")
     assert "| c         |" in shown.out
@@ -80,8 +80,8 @@ def test_refuses_what_cannot_be(arguments: list[str], sentence: str, capsys: pyt
 @pytest.mark.usefixtures("programs")
 def test_a_load_that_holds_connections_tells_what_each_takes() -> None:
     with serving([str(ECHO), "tcp"]) as server:
-        idle = Generated("idle", connections=20)(server, 0.1)
-        echo = Generated("echo", connections=2)(server, 0.1)
+        idle = Generated("idle", connections=20)(server, 0.5)
+        echo = Generated("echo", connections=2)(server, 0.5)
     assert idle.kibibytes_each is not None
     assert idle.kibibytes_each >= 0
     assert (idle.slowest, idle.load_cpu) == (None, None)

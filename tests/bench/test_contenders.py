@@ -49,7 +49,7 @@ def test_contender_answers(work: Work, contender: Contender) -> None:
     message = MESSAGES[work.name]
     kind = socket.SOCK_DGRAM if work.name == "udp" else socket.SOCK_STREAM
     with serving(list(contender.command)) as server, socket.socket(socket.AF_INET, kind) as client:
-        client.settimeout(10)
+        client.settimeout(30)
         client.connect(("127.0.0.1", server.port))
         client.sendall(message)
         answer = b""

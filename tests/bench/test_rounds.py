@@ -124,7 +124,7 @@ def test_children_of_a_server_are_counted_and_ended() -> None:
     with serving(list(program("import signal; print('PORT 1', flush=True); signal.pause()"))) as one:
         alone = one.peak_memory()
     with socket.socket() as peer:
-        peer.settimeout(10)
+        peer.settimeout(30)
         with serving(list(program(FORKING))) as two:
             peer.connect(("127.0.0.1", two.port))
             assert peer.recv(1) == b"!"

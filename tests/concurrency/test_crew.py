@@ -17,7 +17,7 @@ from tests.background import Background, eventually
 def join_all(threads: Iterable[threading.Thread]) -> None:
     """Wait until threads have ended."""
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
         assert not thread.is_alive()
 
 
@@ -37,7 +37,7 @@ class TestCrew:
             return [thread for job in jobs if (thread := crew.employ(job, linger)) is not None]
 
         producers = [Background(employ, producer) for producer in range(8)]
-        threads = [thread for producer in producers for thread in producer.result(20)]
+        threads = [thread for producer in producers for thread in producer.result()]
         crew.close()
         join_all(threads)
         assert sorted(done) == [(producer, number) for producer in range(8) for number in range(100)]
@@ -52,7 +52,7 @@ class TestCrew:
 
             def get(self, block: bool = True, timeout: float | None = None) -> Any:
                 if next(waits) == 0:
-                    assert came.wait(5)
+                    assert came.wait(30)
                     raise Empty
                 return super().get(block, timeout)
 
@@ -64,7 +64,7 @@ class TestCrew:
         done = threading.Event()
         assert crew.employ((lambda *_: done.set(), None, None), 60) is None
         came.set()
-        assert done.wait(5)
+        assert done.wait(30)
         crew.close()
         join_all([thread])
         assert (crew.size, crew.spare) == (0, 0)

@@ -30,10 +30,14 @@ class Echo(BaseRequestHandler):
 @pytest.mark.parametrize("server_class", SERVERS)
 def test_many_are_answered_in_order(serve: Serve, server_class: type[BaseServer], handler: type) -> None:
     service = serve(server_class, handler)
-    for number in range(100):
-        service.client.send(b"%03d" % number)
-    assert [service.client.recv(9) for _ in range(100)] == [b"%03d" % number for number in range(100)]
-    assert service.server.stats().accepted == 100
+    # A Unix socket holds ten; replies that wait for room may change places with those that come when there is some.
+    at_once = 100 if server_class is GreenUDPServer else 5
+    for first in range(0, 100, at_once):
+        sent = [b"%03d" % number for number in range(first, first + at_once)]
+        for data in sent:
+            service.client.send(data)
+        assert [service.client.recv(9) for _ in sent] == sent
+    assert eventually(lambda: service.server.stats().accepted == 100)
 
 
 @pytest.mark.parametrize("address", [("127.0.0.1", 0), ("::1", 0), ("0.0.0.0", 0), ("::", 0)])
@@ -64,7 +68,7 @@ def test_a_handler_that_waits_holds_up_no_other(serve: Serve, server_class: type
         def handle(self) -> None:
             data, sock = self.request
             if data == b"wait":
-                released.wait(5)
+                released.wait(30)
             sock.sendto(data, self.client_address)
             if data == b"release":
                 released.set()
@@ -102,7 +106,7 @@ def test_a_reply_leaves_while_its_handler_waits(serve: Serve) -> None:
     class AnswersFirst(Echo):
         def handle(self) -> None:
             super().handle()
-            released.wait(5)
+            released.wait(30)
 
     service = serve(GreenUDPServer, AnswersFirst)
     assert service.exchange(b"hello") == b"hello"

@@ -74,7 +74,7 @@ def test_the_threads_are_no_more_than_the_pool(serve: Serve, gate: Gate) -> None
 def test_more_clients_than_threads_are_all_served(serve: Serve) -> None:
     service = serve(ThreadPoolTCPServer, Upper, pool_size=4)
     exchanges = [Background(service.exchange, b"client %d\n" % number) for number in range(64)]
-    assert [exchange.result(20) for exchange in exchanges] == [b"CLIENT %d\n" % number for number in range(64)]
+    assert [exchange.result() for exchange in exchanges] == [b"CLIENT %d\n" % number for number in range(64)]
 
 
 def test_threads_start_as_they_are_needed(serve: Serve) -> None:
@@ -188,7 +188,7 @@ def test_never_more_handlers_at_once_than_the_pool(serve: Serve, thread_linger: 
         return [service.exchange(b"hello\n") for _ in range(20)]
 
     for client in [Background(converse) for _ in range(8)]:
-        assert client.result(20) == [b"in\nout\n"] * 20
+        assert client.result() == [b"in\nout\n"] * 20
     assert most == 3
     assert thread_linger < 60 or len(threads) == 3
 

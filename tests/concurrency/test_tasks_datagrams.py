@@ -132,5 +132,5 @@ def test_on_a_server_with_threads_a_coroutine_is_refused(serve: Serve, caplog: p
 
     service = serve(Asks, UpperDatagram)
     service.client.send(b"hello")
-    assert told.wait(5)
+    assert told.wait(30)
     assert seen == [b"hello"]

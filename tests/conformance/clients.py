@@ -17,7 +17,7 @@ from tests.connection.certificates import NAME
 __all__ = ["Client", "TLSClient"]
 
 CHUNK = 65536
-TIMEOUT = 5.0
+TIMEOUT = 30.0
 
 _sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 _forking = threading.Lock()
@@ -35,7 +35,7 @@ os.register_at_fork(before=_forking.acquire, after_in_parent=_forking.release, a
 
 
 class Client:
-    """A plain client; each of its calls waits for 5 seconds at the most.
+    """A plain client; each of its calls waits for 30 seconds at the most.
 
     With `segment`, what it sends leaves in pieces of so many bytes; `receive_buffer` is SO_RCVBUF (socket(7)).
     """

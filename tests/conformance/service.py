@@ -13,7 +13,7 @@ from tests.conformance.clients import Client, TLSClient
 
 __all__ = ["Report", "Service", "Start"]
 
-TIMEOUT = 5.0
+TIMEOUT = 30.0
 
 
 class Service:

@@ -17,9 +17,9 @@ LONG = 60.0
 @streams()
 def test_a_silent_client_is_cut(start: Start, target: Target, setting: str) -> None:
     service = start(Held, **{setting: SHORT})
-    client = service.connect()
-    assert client.receive(3) == b"in\n"
-    assert client.receive_until_gone() in (b"", b"out\n")
+    # On a slow machine the time may be up before there is an answer.
+    assert service.connect().receive_until_gone() in (b"", b"in\n", b"in\nout\n")
+    setattr(service.server, setting, LONG)
     assert service.exchange(b"", 3) == b"in\nout\n"
     assert eventually(lambda: service.server.stats().active == 0)
     if target.reason_against(Need.SHARED_MEMORY) is None:
@@ -39,6 +39,7 @@ def test_those_who_are_quick_notice_nothing(start: Start) -> None:
 def test_a_handshake_that_does_not_come_is_waited_for_in_vain(start: Start, target: Target) -> None:
     service = start(Upper, handshake_timeout=SHORT)
     assert service.connect_plain().receive_until_gone() == b""
+    service.server.handshake_timeout = LONG
     assert service.exchange(b"hello\n") == b"HELLO\n"
     if target.reason_against(Need.SHARED_MEMORY) is None:
         assert service.server.stats().expired == {"handshake_timeout": 1}

@@ -8,6 +8,7 @@ from doorkeep import BaseRequestHandler, StreamRequestHandler
 from tests.conformance.handlers import CHUNK, TaskHandler, twin_of
 
 SHORT = 0.05
+LONG = 60.0
 
 
 class Waits(BaseRequestHandler):

@@ -93,6 +93,7 @@ def turning(time: VirtualTime) -> Iterator[Turning]:
     with Turning(("127.0.0.1", 0), Upper) as turning, connected_to(turning) as client:
         client.sendall(b"hello\n")
         client.shutdown(socket.SHUT_WR)
+        assert select.select([turning], [], [], 30)[0]  # for no time passes by itself in which it could come
         turning.client = client
         yield turning
 
@@ -163,6 +164,7 @@ class TestFailuresThatPause:
         moments: list[float] = []
         with TurningUDP(("127.0.0.1", 0), UpperDatagram) as turning, connected_to(turning) as client:
             client.send(b"hello")
+            assert select.select([turning], [], [], 30)[0]
             errors = iter([OSError(errno.ENOMEM, "no memory left")] * 3)
             turning.socket = FaultySocket(turning.socket, recvfrom=failing(time, moments, errors))
             turning.serve_forever()
@@ -370,7 +372,7 @@ with ThreadingTCPServer(("127.0.0.1", 0), Held) as server:
 
 
 def test_a_process_that_runs_out_of_descriptors_recovers() -> None:
-    """For real: more clients than descriptors, then fewer. All are served, one line is logged, nothing spins."""
+    """For real: more clients than descriptors, then fewer. All are served, each time is logged, nothing spins."""
     command = [sys.executable, "-c", STARVING]
     child = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
@@ -379,18 +381,21 @@ def test_a_process_that_runs_out_of_descriptors_recovers() -> None:
         assert child.stdin is not None
         assert child.stdout is not None
         port = int(child.stdout.readline())
-        waiting = [clients.enter_context(socket.create_connection(("127.0.0.1", port), 5)) for _ in range(60)]
+        waiting = [clients.enter_context(socket.create_connection(("127.0.0.1", port), 30)) for _ in range(60)]
         limit = int(child.stdout.readline())
         assert 10 < limit < 40
         for client in waiting:  # they are accepted in the order in which they came
             assert client.recv(2) == b"in"
             client.close()
         child.stdin.write("how is it?\n")
-        accepted, told, failures = map(int, child.stdout.readline().split())
-        assert (accepted, told) == (60, 1)
+        while len(answer := child.stdout.readline().split()) == 1:
+            pass  # how many clients it had when it ran out once more
+        accepted, told, failures = map(int, answer)
+        assert accepted == 60
+        assert told in range(1, failures + 1)  # more than once where clients leave so slowly that it fills up again
         # Those after a pause, and one at the end of each batch: ten thousands were it to spin.
         assert failures < 200
         child.stdin.close()
         assert child.stderr is not None
-        assert child.stderr.read() == "accepting pauses: [Errno 24] Too many open files\n"
+        assert child.stderr.read() == "accepting pauses: [Errno 24] Too many open files\n" * told
     assert child.returncode == 0

@@ -56,7 +56,7 @@ def leave(client: socket.socket) -> None:
 def wait_for_active(served: Served[Any], count: int) -> None:
     """Wait until the server handles so many requests at the most."""
     connections = served.server._requests_in_progress
-    assert connections.wait(lambda: len(connections) <= count, 5)
+    assert connections.wait(lambda: len(connections) <= count, 30)
 
 
 class TestWaitingAtTheLimit:

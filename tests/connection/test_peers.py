@@ -87,7 +87,7 @@ class TestTraffic:
             traffic = traffic_of(accepted)
             assert (traffic.received, traffic.sent) == (0, 0)
             assert traffic.round_trip_time is not None
-            assert 0 < traffic.round_trip_time < 5
+            assert 0 < traffic.round_trip_time < 60
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
     def test_counts_each_byte(self, host: str) -> None:
@@ -166,7 +166,7 @@ class TestTrafficOfServers:
             stopped = recorder.wait_for(ConnectionStopped)
         assert (stopped.received, stopped.sent) == (12, 12)
         assert stopped.round_trip_time is not None
-        assert 0 < stopped.round_trip_time < 5
+        assert 0 < stopped.round_trip_time < 60
 
     @pytest.mark.parametrize("server_class", SERVERS)
     def test_where_the_server_ends_first(self, serve: Serve, server_class: Any) -> None:
@@ -234,7 +234,7 @@ class TestIdleTime:
             accepted.recv(1)
             idle = idle_seconds_of(accepted)
             assert idle is not None
-            assert 0 <= idle < 5
+            assert 0 <= idle < 60
 
     def test_of_a_unix_socket_is_not_known(self) -> None:
         left, right = socket.socketpair(socket.AF_UNIX)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -124,11 +125,11 @@ class TestFailingStore:
         prerequisites.module("redis")
 
     @pytest.fixture
-    def refusing(self) -> str:
+    def refusing(self) -> Iterator[str]:
         """Return the URL of a store that nobody serves."""
-        with socket.create_server(ADDRESS) as listener:
-            port = listener.getsockname()[1]
-        return f"redis://127.0.0.1:{port}/0"
+        with socket.socket() as holder:
+            holder.bind(ADDRESS)
+            yield f"redis://127.0.0.1:{holder.getsockname()[1]}/0"
 
     def test_this_process_counts_for_itself_and_tells_once(self, serve: Serve, refusing: str) -> None:
         served = serve(TCPServer, Upper, rate_limit="2/hour", rate_limit_storage=refusing)
@@ -185,5 +186,5 @@ def test_the_missing_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_library_is_not_needed_without_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "limits", None)
-    with TCPServer(ADDRESS, BaseRequestHandler, rate_limit_storage="redis://127.0.0.1:1/0"):
-        pass
+    with TCPServer(ADDRESS, BaseRequestHandler, rate_limit_storage="redis://127.0.0.1:1/0") as server:
+        assert server.rate_limit is None

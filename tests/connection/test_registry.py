@@ -171,8 +171,8 @@ class TestWaiting:
             asked.set()
             return not connections
 
-        waiting = Background(connections.wait, empty, 5)
-        assert asked.wait(5)
+        waiting = Background(connections.wait, empty, 30)
+        assert asked.wait(30)
         for request in requests:
             connections.remove(request)
         assert waiting.result() is True
@@ -186,8 +186,8 @@ class TestWaiting:
             asked.set()
             return not connections
 
-        waiting = Background(connections.wait, empty, 5)
-        assert asked.wait(5)
+        waiting = Background(connections.wait, empty, 30)
+        assert asked.wait(30)
         del request
         gc.collect()
         assert waiting.result() is True
@@ -218,4 +218,4 @@ class TestMethodOf:
         call = method_of(request, "no_such_method")
         del request
         gc.collect()
-        call()
+        call()  # of an owner it would raise AttributeError

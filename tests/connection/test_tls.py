@@ -170,7 +170,7 @@ class TestFailedHandshake:
             with contextlib.suppress(OSError):  # turned away already
                 client.shutdown(socket.SHUT_WR)
             failed = recorder.wait_for(HandshakeFailed)
-            served.server.drain(5)
+            served.server.drain(30)
         assert list(recorder) == [failed]
         assert failed.client_address == client.getsockname()
         assert served.server.stats().refused == {"handshake": 1}

@@ -13,7 +13,7 @@ from types import TracebackType
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 #: Seconds after which a program that neither speaks nor ends has failed.
-PATIENCE = 20.0
+PATIENCE = 50.0
 
 # The development mode tells of sockets and files that a program forgot to close.
 PYTHON = [sys.executable, "-X", "dev"]

@@ -55,12 +55,13 @@ def test_conversations_go_on_side_by_side() -> None:
 
 
 def test_whom_it_cannot_reach_it_tells_of() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    with Program("green_forwarder.py", "--port", 0, "--to", f"127.0.0.1:{port}") as forwarder:
-        with connect(forwarder.port()) as client:
-            assert client.recv(100) == b""
-        forwarder.wait_for("cannot be reached: .*refused")
+    with socket.socket() as holder:  # of a port at which nobody listens
+        holder.bind(("127.0.0.1", 0))
+        to = f"127.0.0.1:{holder.getsockname()[1]}"
+        with Program("green_forwarder.py", "--port", 0, "--to", to) as forwarder:
+            with connect(forwarder.port()) as client:
+                assert client.recv(100) == b""
+            forwarder.wait_for("cannot be reached: .*refused")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

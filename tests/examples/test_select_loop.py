@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.examples.programs import Program, connect
+from tests.examples.programs import PATIENCE, Program, connect
 
 
 def told(port: int) -> bytes:
@@ -28,4 +28,4 @@ def test_program_ends_with_its_input() -> None:
         program.port()
         assert program.process.stdin is not None
         program.process.stdin.close()
-        assert program.process.wait(20) == 0
+        assert program.process.wait(PATIENCE) == 0

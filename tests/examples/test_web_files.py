@@ -22,7 +22,7 @@ def port(tmp_path: Path) -> Iterator[int]:
 
 
 def ask(port: int, authorization: str | None, method: str = "GET") -> tuple[int, bytes]:
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=50)) as connection:
         connection.request(method, "/letter.txt", headers={"Authorization": authorization} if authorization else {})
         response = connection.getresponse()
         return response.status, response.read()

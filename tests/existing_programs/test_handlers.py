@@ -18,7 +18,7 @@ from doorkeep import socketserver
 from doorkeep.testing.plugin import Serve
 from tests.background import Background, eventually
 
-TIMEOUT = 5
+TIMEOUT = 30
 STREAM_SERVERS = [socketserver.TCPServer, socketserver.ThreadingTCPServer, socketserver.ForkingTCPServer]
 
 

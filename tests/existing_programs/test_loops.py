@@ -103,7 +103,7 @@ class TestIsShutDown:
             assert isinstance(event, threading.Event)
             assert not event.is_set()
             Background(server.shutdown).result()
-            assert event.wait(5)
+            assert event.wait(30)
             loop.result()
 
     def test_replaced_on_the_class(self) -> None:
@@ -142,7 +142,7 @@ class TestHandleRequestNoblock:
             poll.register(server.fileno(), select.EPOLLIN)
             clients = [connected_to(server) for _ in range(3)]
             for taken in (1, 2, 3):
-                assert poll.poll(5) == [(server.fileno(), select.EPOLLIN)]
+                assert poll.poll(30) == [(server.fileno(), select.EPOLLIN)]
                 server._handle_request_noblock()
                 assert server.stats().accepted == taken
             assert poll.poll(0) == []
@@ -245,7 +245,7 @@ class TestThreads:
             assert all(thread.is_alive() for thread in threads)
             gate.open()
             for thread in server._threads:
-                thread.join(5)
+                thread.join(30)
             assert not any(thread.is_alive() for thread in threads)
             assert server.stats().active == 0
 

@@ -19,7 +19,7 @@ from tests.clients import connected_to
 from tests.sample_handlers import Upper
 
 LOOPBACK = ("127.0.0.1", 0)
-TIMEOUT = 5
+TIMEOUT = 30
 
 
 class Greeter(socketserver.BaseRequestHandler):

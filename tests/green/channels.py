@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from doorkeep.green import spawn
 from doorkeep.green.core import Channel
@@ -21,11 +22,11 @@ def channel_of(connection: socket.socket) -> Channel:
 
 def has_arrived(connection: socket.socket) -> bool:
     """Wait, outside of the hub, until there is something to read."""
-    return bool(select.select([connection], [], [], 5)[0])
+    return bool(select.select([connection], [], [], 30)[0])
 
 
 @contextmanager
-def unix_pair(kind: int = socket.SOCK_STREAM) -> Iterator[tuple[socket.socket, socket.socket]]:
+def unix_pair(kind: int = socket.SOCK_STREAM) -> Iterator[tuple[Any, socket.socket]]:
     left, right = socket.socketpair(socket.AF_UNIX, kind)
     with green(the_hub(), left) as connection, right:
         connection.settimeout(30)
@@ -47,7 +48,7 @@ def udp_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
             yield connection, client
 
 
-PAIRS = {
+PAIRS: dict[str, Callable[[], Any]] = {
     "tcp": green_pair,
     "unix": unix_pair,
     "unix datagrams": lambda: unix_pair(socket.SOCK_DGRAM),
@@ -56,7 +57,7 @@ PAIRS = {
 
 
 def fill(connection: socket.socket) -> int:
-    """Send without waiting until there is no room; return the size."""
+    """Send without waiting until there is no room, which lasts on a Unix socket; return the size."""
     timeout = connection.gettimeout()
     connection.setblocking(False)
     size = 0

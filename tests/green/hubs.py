@@ -34,11 +34,11 @@ def park_until(condition: Callable[[], object]) -> None:
 
 
 @contextmanager
-def green_pair(timeout: float | None = 5) -> Iterator[tuple[Any, socket.socket]]:
-    """Yield the accepted end of a TCP connection, green, and the other end, plain."""
+def green_pair(timeout: float | None = 30, pair: Any = tcp_pair) -> Iterator[tuple[Any, socket.socket]]:
+    """Yield the accepted end of a connection, green, and the other end, plain."""
     hub = hub_of_thread()
     assert hub is not None
-    with tcp_pair() as (accepted, client), green(hub, accepted) as connection:
+    with pair() as (accepted, client), green(hub, accepted) as connection:
         connection.settimeout(timeout)
         yield connection, client
 

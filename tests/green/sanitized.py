@@ -1,6 +1,6 @@
 """Run tests on a compiled part that was built with AddressSanitizer.
 
-    python -m tests.green.sanitized                 the tests of what runs on the hub
+    python -m tests.green.sanitized                 the tests of what is compiled
     python -m tests.green.sanitized tests/green     others
 
 Works on a copy in build/sanitized. Needs gcc with its sanitizer's library, and an environment with the test tools. The
@@ -18,7 +18,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 COPY = ROOT / "build" / "sanitized"
 COPIED = ("src", "tests", "examples", "docs", "setup.py", "pyproject.toml", "README.md", "LICENSE")
-TESTS = ("tests/green", "tests/concurrency/test_greenlets.py", "tests/concurrency/test_green_datagrams.py")
+TESTS = (
+    *("tests/green", "tests/concurrency/test_greenlets.py", "tests/concurrency/test_green_datagrams.py"),
+    *("tests/http/test_plain_heads.py", "tests/http/test_responses.py"),
+)
 FLAGS = {
     "CFLAGS": "-g -O1 -fsanitize=address -fno-omit-frame-pointer --param asan-stack=0",
     "LDFLAGS": "-fsanitize=address",

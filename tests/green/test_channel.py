@@ -8,7 +8,7 @@ import pytest
 
 from doorkeep.green import run, spawn
 from tests.connection.pairs import receive_exactly
-from tests.green.channels import PAIRS, channel_of, fill, has_arrived, udp_pair, warm_up
+from tests.green.channels import PAIRS, channel_of, fill, has_arrived, udp_pair, unix_pair, warm_up
 from tests.green.hubs import green_pair, let_others_run, the_hub
 
 pytestmark = pytest.mark.usefixtures("poller")
@@ -81,6 +81,8 @@ class TestMemory:
                 buffer = bytearray(10)
                 with pytest.raises(BlockingIOError):
                     connection.recv_into(buffer)
+            with unix_pair() as (connection, client):
+                connection.setblocking(False)
                 size = fill(connection)
                 with pytest.raises(BlockingIOError):
                     connection.send(b"x")
@@ -142,7 +144,7 @@ class TestWaitingInOrder:
 
     def test_one_reads_while_another_writes(self) -> None:
         def main() -> None:
-            with green_pair() as (connection, client):
+            with unix_pair() as (connection, client):
                 size = fill(connection)
                 reader = spawn(connection.recv, 10)
                 writer = spawn(connection.sendall, b"end")
@@ -160,7 +162,7 @@ class TestWaitingInOrder:
 
     def test_several_write_to_one_socket(self) -> None:
         def main() -> None:
-            with green_pair() as (connection, client):
+            with unix_pair() as (connection, client):
                 size = fill(connection)
                 writers = [spawn(connection.send, b"x") for _ in range(5)]
                 let_others_run()

@@ -9,7 +9,7 @@ import pytest
 from doorkeep.green import run, spawn
 from tests.background import Background
 from tests.connection.pairs import receive_exactly
-from tests.green.channels import PAIRS, fill, has_arrived, udp_pair
+from tests.green.channels import PAIRS, fill, has_arrived, udp_pair, unix_pair
 from tests.green.hubs import green_pair, let_others_run
 
 pytestmark = pytest.mark.usefixtures("poller")
@@ -39,6 +39,8 @@ class TestFlags:
                 client.sendall(b"hello")
                 assert has_arrived(connection)
                 assert connection.recv(10, socket.MSG_DONTWAIT) == b"hello"
+            with unix_pair() as (connection, _):
+                connection.settimeout(None)
                 fill(connection)
                 with pytest.raises(BlockingIOError):
                     connection.send(b"x", socket.MSG_DONTWAIT)

@@ -14,7 +14,7 @@ from doorkeep.green.core import Channel
 from doorkeep.green.sockets import green
 from tests.background import Background, eventually
 from tests.connection.pairs import receive_exactly, tcp_pair
-from tests.green.channels import channel_of, fill, warm_up
+from tests.green.channels import channel_of, fill, unix_pair, warm_up
 from tests.green.hubs import green_pair, let_others_run, the_hub
 
 pytestmark = pytest.mark.usefixtures("poller")
@@ -23,7 +23,8 @@ pytestmark = pytest.mark.usefixtures("poller")
 class TestClosing:
     def test_who_waits_is_told(self) -> None:
         def main() -> None:
-            with green_pair(None) as (connection, _):
+            with unix_pair() as (connection, _):
+                connection.settimeout(None)
                 fill(connection)
                 waiters: list[Any] = [spawn(connection.recv, 1), spawn(connection.recv, 1)]
                 waiters.append(spawn(connection.sendall, b"x"))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -129,16 +128,26 @@ class TestExceptionsThatLeaveAJob:
         run(main)
 
 
-@contextmanager
-def on_alarm(handler: Any) -> Iterator[None]:
-    """Have a signal handler called in a moment."""
-    before = signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.02)
-    try:
-        yield
-    finally:
+class Bell:
+    """Calls a signal handler once while the block lasts, in a moment, and not before it is `armed`."""
+
+    def __init__(self, handler: Callable[[int, FrameType | None], object], *, armed: bool = True) -> None:
+        self._handler = handler
+        self.armed = armed
+
+    def __enter__(self) -> Bell:
+        self._before = signal.signal(signal.SIGALRM, self._ring)
+        signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, self._before)
+
+    def _ring(self, number: int, frame: FrameType | None) -> None:
+        if self.armed:
+            self.armed = False
+            self._handler(number, frame)
 
 
 def raise_alarm(number: int, frame: FrameType | None) -> None:
@@ -152,11 +161,12 @@ class TestSignals:
                 # It waits last, so that the kernel is asked on its stack.
                 other = spawn(connection.recv, 10)
                 with pytest.raises(Alarm):
+                    bell.armed = True
                     park_until(lambda: False)
                 client.sendall(b"well")
                 assert other.result(30) == b"well"
 
-        with on_alarm(raise_alarm):
+        with Bell(raise_alarm, armed=False) as bell:
             run(main)
 
     def test_control_c(self) -> None:
@@ -164,6 +174,7 @@ class TestSignals:
 
         def main() -> None:
             try:
+                bell.armed = True
                 park_until(lambda: False)
             finally:
                 steps.append("cleaned up")
@@ -171,7 +182,7 @@ class TestSignals:
         def press(number: int, frame: FrameType | None) -> None:
             signal.raise_signal(signal.SIGINT)
 
-        with on_alarm(press), pytest.raises(KeyboardInterrupt):
+        with Bell(press, armed=False) as bell, pytest.raises(KeyboardInterrupt):
             run(main)
         assert steps == ["cleaned up"]
 
@@ -184,7 +195,7 @@ class TestSignals:
                 rung.append(True)
                 hub.call_from_thread(partial(hub.wake, me))
 
-            with on_alarm(ring):
+            with Bell(ring):
                 park_until(lambda: rung)
 
         run(main)
@@ -192,10 +203,10 @@ class TestSignals:
     def test_a_handler_that_returns_ends_no_wait(self) -> None:
         def main() -> None:
             rung: list[bool] = []
-            with green_pair() as (connection, client), on_alarm(lambda *_: rung.append(True)):
+            with green_pair() as (connection, client), Bell(lambda *_: rung.append(True)):
 
                 def answer() -> None:
-                    eventually(lambda: rung)
+                    assert eventually(lambda: rung)
                     client.sendall(b"late")
 
                 thread = Background(answer)
@@ -215,7 +226,7 @@ class TestSignals:
                     answers.append(connection.recv(1))
                     hub.call_from_thread(partial(hub.wake, me))
 
-                with on_alarm(receive):
+                with Bell(receive):
                     park_until(lambda: answers)
             assert answers == [b"x"]
 
@@ -224,7 +235,7 @@ class TestSignals:
     def test_between_greenlets_that_go_on(self) -> None:
         def main() -> None:
             rung: list[bool] = []
-            with on_alarm(lambda *_: rung.append(True)):
+            with Bell(lambda *_: rung.append(True)):
                 while not rung:
                     let_others_run()
 

@@ -29,7 +29,7 @@ def selector_and_pair() -> Iterator[tuple[GreenSelector, socket.socket, socket.s
         yield selector, ours, theirs
 
 
-def wait(selector: GreenSelector, timeout: float = 5) -> list[tuple[Any, int]]:
+def wait(selector: GreenSelector, timeout: float = 30) -> list[tuple[Any, int]]:
     """Return what is ready, though the selector may return early with nothing."""
     until = time.monotonic() + timeout
     while not (ready := selector.select(until - time.monotonic())) and time.monotonic() < until:
@@ -146,7 +146,7 @@ class TestTime:
                 for timeout in (0.03, 0.01, 0.02):
                     begun = time.monotonic()
                     assert wait(selector, timeout) == []
-                    assert timeout <= time.monotonic() - begun < 5
+                    assert time.monotonic() >= begun + timeout
 
         run(main)
 

@@ -86,7 +86,7 @@ def test_handlers_of_different_servers_meet() -> None:
 
     class Hear(StreamRequestHandler):
         def handle(self) -> None:
-            with timeout(5):
+            with timeout(30):
                 told.wait()
             self.wfile.write(b"heard")
 
@@ -100,7 +100,8 @@ def test_handlers_of_different_servers_meet() -> None:
 
 
 def test_no_servers_are_served_at_once() -> None:
-    serve()
+    serving = Background(serve)
+    serving.result()  # it has ended
 
 
 def test_a_server_that_is_not_green() -> None:
@@ -159,7 +160,7 @@ def test_requests_in_progress_are_left_to_the_close() -> None:
     class Slow(StreamRequestHandler):
         def handle(self) -> None:
             self.wfile.write(b"in\n")
-            released.wait(5)
+            released.wait(30)
             log.append("done")
 
     def serve_and_close() -> None:
@@ -176,7 +177,7 @@ def test_requests_in_progress_are_left_to_the_close() -> None:
     addresses: list[tuple[BaseServer, BaseServer]] = []
     ready = threading.Event()
     together = Background(serve_and_close)
-    assert ready.wait(5)
+    assert ready.wait(30)
     slow, raising = addresses.pop()
     with connected_to(slow) as client:
         assert client.recv(100) == b"in\n"

@@ -144,7 +144,7 @@ class TestSendfile:
                 let_others_run(2)
                 assert not task.done()
                 taker = Background(drain, client)
-                assert task.result(10) == taker.result() == size
+                assert task.result(30) == taker.result() == size
 
         run(main)
 

@@ -59,13 +59,13 @@ def test_tasks_run_beside_each_other(place: Place) -> None:
         there, back = Event(), Event()
 
         def answer() -> bool:
-            came = there.wait(5)
+            came = there.wait(30)
             back.set()
             return came
 
         task = spawn(answer)
         there.set()
-        return back.wait(5) and task.result(30)
+        return back.wait(30) and task.result(30)
 
     assert place(main)
 
@@ -74,7 +74,7 @@ def test_tasks_run_beside_each_other(place: Place) -> None:
 def test_a_result_is_waited_for_no_longer_than_asked(place: Place) -> None:
     def main() -> bool:
         release = Event()
-        task = spawn(release.wait, 5)
+        task = spawn(release.wait, 30)
         with pytest.raises(TimeoutError):
             task.result(SOON)
         with pytest.raises(TimeoutError):
@@ -91,7 +91,7 @@ def test_a_task_tells_when_it_is_done(place: Place) -> None:
         told = Event()
         task = spawn(sleep, 0)
         task.add_done_callback(lambda _: told.set())
-        return "told" if told.wait(5) else "not told"
+        return "told" if told.wait(30) else "not told"
 
     assert place(main) == "told"
 
@@ -116,11 +116,11 @@ def test_a_task_that_has_begun_cannot_be_cancelled(place: Place) -> None:
 
         def work() -> str:
             begun.set()
-            release.wait(5)
+            release.wait(30)
             return "done"
 
         task = spawn(work)
-        begun.wait(5)
+        begun.wait(30)
         assert not task.cancel()
         release.set()
         return task.result(30)
@@ -167,18 +167,19 @@ def test_a_failure_that_nobody_asks_for_is_logged(place: Place, caplog: pytest.L
 
 
 def test_who_asks_too_early_has_not_asked(caplog: pytest.LogCaptureFixture) -> None:
+    def wait_and_fail() -> None:
+        asked.wait(30)
+        raise ValueError("no luck")
+
     def main() -> None:
         with pytest.raises(TimeoutError):
-            spawn(sleep_and_fail).result(0)
-        sleep(2 * SOON)
+            spawn(wait_and_fail).result(0)
+        asked.set()
+        sleep(0)
 
+    asked = Event()
     run(main)
     assert eventually(lambda: caplog.records)
-
-
-def sleep_and_fail() -> None:
-    sleep(SOON)
-    raise ValueError("no luck")
 
 
 @everywhere
@@ -190,10 +191,10 @@ def test_a_failure_that_somebody_asks_for_is_not_logged(place: Place, caplog: py
 
         with pytest.raises(ValueError, match="first"):
             spawn(fail, "first").result(30)
-        assert str(spawn(fail, "second").exception(5)) == "second"
+        assert str(spawn(fail, "second").exception(30)) == "second"
         told = Event()
         spawn(fail, "third").add_done_callback(ask)
-        assert told.wait(5)
+        assert told.wait(30)
 
     place(main)
     gc.collect()
@@ -220,12 +221,12 @@ def test_a_thread_waits_for_a_task_of_a_hub() -> None:
     release = Event()
 
     def main() -> None:
-        task = spawn(release.wait, 5)
+        task = spawn(release.wait, 30)
         tasks.put(task)
         task.result(30)
 
     hub = Background(run, main)
-    waiting = Background(tasks.get(timeout=30).result, 5)
+    waiting = Background(tasks.get(timeout=30).result, 30)
     release.set()
     assert waiting.result()
     hub.result()
@@ -233,7 +234,7 @@ def test_a_thread_waits_for_a_task_of_a_hub() -> None:
 
 def test_a_hub_waits_for_a_task_of_a_thread() -> None:
     release = Event()
-    task = spawn(release.wait, 5)
+    task = spawn(release.wait, 30)
 
     def main() -> bool:
         spawn(release.set)

@@ -15,6 +15,7 @@ from doorkeep.green.core import Reader, Writer
 from doorkeep.green.sockets import green
 from tests.background import Background
 from tests.connection.pairs import receive_exactly, tcp_pair
+from tests.green.channels import fill, has_arrived, unix_pair
 from tests.green.fuzz_streams import Interrupted, Pieces
 from tests.green.hubs import green_pair, let_others_run, park_until, the_hub
 
@@ -92,6 +93,7 @@ class TestReading:
         def main() -> None:
             with green_pair(0.01) as (connection, client), connection.makefile("rb") as file:
                 client.sendall(b"half a line")
+                assert has_arrived(connection)
                 with pytest.raises(TimeoutError):
                     file.readline()
                 assert file.peek() == b"half a line"
@@ -298,13 +300,8 @@ class TestWriting:
 
     def test_sending_what_was_collected_may_wait(self) -> None:
         def main() -> None:
-            with green_pair() as (connection, client), green_pair() as (other, other_client):
-                connection.setblocking(False)
-                size = 0
-                with pytest.raises(BlockingIOError):
-                    while True:
-                        size += connection.send(bytes(1 << 16))
-                connection.settimeout(30)
+            with unix_pair() as (connection, client), green_pair() as (other, other_client):
+                size = fill(connection)
                 order: list[str] = []
 
                 def job() -> None:
@@ -325,13 +322,8 @@ class TestWriting:
 
     def test_a_wake_up_while_it_waits_is_not_lost(self) -> None:
         def main() -> None:
-            with green_pair() as (connection, client):
-                connection.setblocking(False)
-                size = 0
-                with pytest.raises(BlockingIOError):
-                    while True:
-                        size += connection.send(bytes(1 << 16))
-                connection.settimeout(30)
+            with unix_pair() as (connection, client):
+                size = fill(connection)
                 woken: list[bool] = []
                 waiting: list[Any] = []
 

@@ -22,13 +22,13 @@ from doorkeep.green.tls import GreenSSLSocket
 from tests import prerequisites
 from tests.background import Background
 from tests.connection.certificates import NAME, Certificates
-from tests.connection.pairs import receive_exactly, tcp_pair
+from tests.connection.pairs import receive_exactly, tcp_pair, unix_pair
 from tests.green.hubs import let_others_run, the_hub
 
 pytestmark = pytest.mark.usefixtures("poller")
 
-# Bytes of a record.
-RECORD = 1 << 12
+# Bytes of a record: the most that one may have (RFC 8446 section 5.1).
+RECORD = 1 << 14
 
 # What is written each time: after a write that found no room, OpenSSL takes none but the same.
 CHUNK = bytes(8187) + b"hello"
@@ -42,10 +42,10 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @contextmanager
-def wrapped_pair(certificates: Certificates) -> Iterator[tuple[ssl.SSLSocket, ssl.SSLSocket]]:
+def wrapped_pair(certificates: Certificates, pair: Any = tcp_pair) -> Iterator[tuple[ssl.SSLSocket, ssl.SSLSocket]]:
     """Yield the server's end of a connection and the client's, plain and without a handshake."""
     with (
-        tcp_pair() as (accepted, client),
+        pair() as (accepted, client),
         certificates.server_context().wrap_socket(
             accepted, server_side=True, do_handshake_on_connect=False
         ) as server_end,
@@ -57,9 +57,11 @@ def wrapped_pair(certificates: Certificates) -> Iterator[tuple[ssl.SSLSocket, ss
 
 
 @contextmanager
-def green_tls_pair(certificates: Certificates, timeout: float | None = 5) -> Iterator[tuple[Any, ssl.SSLSocket]]:
+def green_tls_pair(
+    certificates: Certificates, timeout: float | None = 30, pair: Any = tcp_pair
+) -> Iterator[tuple[Any, ssl.SSLSocket]]:
     """Yield the server's end of a connection, green, and the client's, plain; the handshake is over."""
-    with wrapped_pair(certificates) as (server_end, client_end):
+    with wrapped_pair(certificates, pair) as (server_end, client_end):
         connection: Any = green(the_hub(), server_end)
         greeting = spawn(connection.do_handshake)
         shaking = Background(client_end.do_handshake)
@@ -70,7 +72,7 @@ def green_tls_pair(certificates: Certificates, timeout: float | None = 5) -> Ite
 
 
 def fill(connection: Any) -> int:
-    """Send `CHUNK` without waiting until there is no room; return how much was sent."""
+    """Send `CHUNK` without waiting until there is no room, which lasts on a Unix socket; return how much was sent."""
     timeout = connection.gettimeout()
     connection.setblocking(False)
     size = 0
@@ -160,7 +162,7 @@ class TestWriting:
         call, expected = WRITES[name]
 
         def main() -> None:
-            with green_tls_pair(certificates) as (connection, client):
+            with green_tls_pair(certificates, 30, unix_pair) as (connection, client):
                 size = fill(connection)
                 task = spawn(call, connection)
                 let_others_run(2)
@@ -173,7 +175,7 @@ class TestWriting:
 
     def test_times_out(self, name: str, certificates: Certificates) -> None:
         def main() -> None:
-            with green_tls_pair(certificates, 0.01) as (connection, _):
+            with green_tls_pair(certificates, 0.01, unix_pair) as (connection, _):
                 fill(connection)
                 with pytest.raises(TimeoutError):
                     WRITES[name][0](connection)
@@ -184,7 +186,7 @@ class TestWriting:
         call, expected = WRITES[name]
 
         def main() -> None:
-            with green_tls_pair(certificates) as (connection, client):
+            with green_tls_pair(certificates, 30, unix_pair) as (connection, client):
                 size = fill(connection)
                 task = Background(call, connection)
                 assert receive_exactly(client, size + len(CHUNK)).endswith(CHUNK)
@@ -365,9 +367,9 @@ class TestMuchAtOnce:
                 senders = [spawn(end.sendall, data) for end in (left, right)]
                 takers = [spawn(receive_exactly, end, len(data)) for end in (left, right)]
                 for sender in senders:
-                    sender.result(20)
+                    sender.result(30)
                 for taker in takers:
-                    assert taker.result(20) == data
+                    assert taker.result(30) == data
 
         run(main)
 
@@ -378,7 +380,7 @@ class TestMuchAtOnce:
         def main() -> None:
             with green_tls_pair(certificates) as (connection, client), path.open("rb") as file:
                 taker = Background(receive_exactly, client, 1 << 20)
-                assert spawn(connection.sendfile, file).result(20) == 1 << 20
+                assert spawn(connection.sendfile, file).result(30) == 1 << 20
                 assert taker.result() == path.read_bytes()
 
         run(main)

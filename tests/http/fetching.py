@@ -25,7 +25,7 @@ class Response:
 def fetch(served: Served[Any], target: str, method: str = "GET", **headers: str) -> Response:
     """Send a request on a connection of its own; `if_range="x"` sends the header If-Range."""
     host, port = served.address[:2]
-    connection = http.client.HTTPConnection(host, port, timeout=20)
+    connection = http.client.HTTPConnection(host, port, timeout=50)
     try:
         connection.putrequest(method, target, skip_accept_encoding=True)
         for name, value in headers.items():

@@ -18,7 +18,7 @@ from typing import Final
 
 from tests.http.generated import any_bytes, valid_requests
 from tests.http.peers import Reading, disagreement, read_by_h11, read_by_llhttp, read_by_us
-from tests.http.reading import Answer, Pieces, Seen, answers_to
+from tests.http.reading import Answer, Pieces, Seen, answers_to, raw_and_decoded
 
 # Calls of the reader that a byte may cost, and those that a request costs without any.
 _CALLS_A_BYTE: Final = 2
@@ -58,6 +58,9 @@ def fault_of(random: Random, counts: Counter[str]) -> tuple[bytes, str] | None:
     again = answers_to(io.BufferedReader(Pieces(pieces)))
     if again != answers:
         return data, f"read as {answers}, but in pieces {pieces} as {again}"
+    raw = answers_to(io.BytesIO(data), read=raw_and_decoded)
+    if raw != answers:
+        return data, f"read as {answers}, but with bodies as they came as {raw}"
     for name, theirs, ours in (
         ("h11", read_by_h11(data), read_by_us(data, host_required=True)),
         ("llhttp", read_by_llhttp(data), read_by_us(data)),

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, TypeVar
 
-from doorkeep.http.bodies import Body
+from doorkeep.http.bodies import Body, RawBody
 from doorkeep.http.head import (
     Head,
     IncompleteRequestError,
@@ -16,6 +16,7 @@ from doorkeep.http.head import (
     read_header_lines,
     read_request_line,
 )
+from doorkeep.http.plain_heads import read_plain_head
 
 # The client closes the connection within a request.
 CUT: Final = "cut"
@@ -45,19 +46,42 @@ def whole(body: Body) -> bytes:
     return body.read()
 
 
+def raw_and_decoded(body: Body) -> bytes:
+    """Read a chunked body as it came, and decode that; another one at once."""
+    if body.finished or body._left:
+        return body.read()
+    raw = RawBody(body.reader)
+    data = raw.read()
+    assert raw.finished
+    decoded = Body(io.BytesIO(data), None)
+    content = decoded.read()
+    assert decoded.trailers == raw.trailers
+    return content
+
+
 Note = TypeVar("Note")
+
+
+def by_lines(reader: Any, host_required: bool) -> Head | None:
+    """Read a head line by line; return None where there is no other."""
+    line = read_request_line(reader)
+    if not line:
+        return None
+    request_line = parse_request_line(line)
+    lines = read_header_lines(reader) if request_line[2] else ()
+    return parse_head(request_line, lines, host_required=host_required)
 
 
 def requests_in(
     reader: Any, host_required: bool, read: Callable[[Body], bytes], note: Callable[[Head, bytes], Note]
 ) -> list[Note | int | str]:
-    """Read requests as long as one may follow the other; return what is noted of them, and how it ends."""
+    """Read requests as long as one may follow the other; return what is noted of them, and how it ends.
+
+    Of a reader that can `peek`, plain heads are read in one piece, where that is compiled.
+    """
     noted: list[Note | int | str] = []
     try:
-        while line := read_request_line(reader):
-            request_line = parse_request_line(line)
-            lines = read_header_lines(reader) if request_line[2] else ()
-            head = parse_head(request_line, lines, host_required=host_required)
+        while head := read_plain_head(reader, host_required) or by_lines(reader, host_required):
             noted.append(note(head, read(Body(reader, head.content_length))))
             if not head.keep_alive or head.method == "CONNECT":
                 noted.append(CLOSE)

@@ -88,7 +88,7 @@ class TestStandard:
         expected = datetime.fromtimestamp(1e9)
         assert Handler.__new__(Handler).log_date_time_string() == f"{expected:%d}/Sep/2001 {expected:%H:%M:%S}"
 
-    @pytest.mark.parametrize("setting", ["standard", "combined", "json"])
+    @pytest.mark.parametrize("setting", ["standard", "combined", "json", "off"])
     def test_what_a_program_overrides_gets_the_standard_arguments(self, serve: Serve, log: Log, setting: str) -> None:
         told: list[Any] = []
 
@@ -119,6 +119,29 @@ class TestStandard:
         )
         assert told == [200, "code 501, message Unsupported method ('PUT')", 501]
         assert log.text() == ""
+
+
+class TestOff:
+    @every_server
+    def test_leaves_what_the_program_says(self, serve: Serve, server_class: Any, log: Log) -> None:
+        """It comes last: lines of the requests before it would stand above."""
+        served = serve(server_class, Handler, access_log="off")
+        assert served.exchange(b"GET /a HTTP/1.1\r\n\r\nPUT / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        served.exchange(b"POST / HTTP/1.1\r\n\r\n")
+        (line,) = log.lines(1)
+        assert re.fullmatch(STANDARD + "said, by the program", line)
+
+    def test_may_be_switched_while_it_serves(self, serve: Serve, log: Log) -> None:
+        class Switches(Handler):
+            def do_SWITCH(self) -> None:
+                self.server.access_log = "json"
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+        serve(ThreadingHTTPServer, Switches, access_log="off").exchange(b"SWITCH / HTTP/1.1\r\n\r\n")
+        (line,) = map(json.loads, log.lines(1))
+        assert (line["status"], "seconds" in line) == (200, False)  # nobody has looked at the clock
 
 
 class TestCombined:

@@ -124,6 +124,7 @@ class TestFuzzing:
             ("read_by_h11", "h11 reads otherwise"),
             ("read_by_llhttp", "llhttp reads otherwise"),
             ("_split", "but in pieces"),
+            ("raw_and_decoded", "but with bodies as they came"),
             ("_CALLS_A_BYTE", "calls to read it"),
             ("valid_requests", "which was"),
         ],
@@ -135,6 +136,7 @@ class TestFuzzing:
             "read_by_h11": lambda data: [TestDisagreement.OTHER] * 9,
             "read_by_llhttp": lambda data: [TestDisagreement.OTHER] * 9,
             "_split": lambda random, data: [b"x" + data],
+            "raw_and_decoded": lambda body: body.read() + b"x",
             "_CALLS_A_BYTE": -1000,
             "valid_requests": lambda random: (b"GET / HTTP/1.1\r\n\r\n", []),
         }

@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from unittest import mock
 
 import pytest
 
-from doorkeep.http.bodies import Body, BodyError
+from doorkeep.http.bodies import Body, BodyError, BodyTooLongError, RawBody
 from doorkeep.http.head import IncompleteRequestError
 from doorkeep.testing.faults import FaultySocket
 from tests.background import Background
-from tests.http.reading import Pieces
+from tests.http.reading import Pieces, one_by_one, split_at
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -269,6 +270,111 @@ class TestWhatIsWrong:
             with pytest.raises(ConnectionResetError):
                 body.read()
             assert not body.finished
+
+
+class TestTooLong:
+    """A chunked body is refused as soon as a chunk is announced that makes it too long."""
+
+    @pytest.mark.parametrize("longest", [len(CONTENT), len(CONTENT) + 1, None])
+    def test_what_is_allowed_is_read(self, longest: int | None) -> None:
+        assert body_of(CHUNKED, longest=longest).read() == CONTENT
+        assert body_of(b"0\r\n\r\n", longest=0).read() == b""
+
+    @pytest.mark.parametrize("read", READS)
+    def test_nothing_is_read_of_the_chunk_that_is_too_much(self, read: str) -> None:
+        body = body_of(b"2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n", longest=3)
+        for _ in range(2):
+            with pytest.raises(BodyTooLongError):
+                READS[read](body)
+        assert isinstance(body.error, BodyError)
+        assert (body.error.status, body.error.reason) == (413, "Content Too Large")
+        assert body.reader.read(2) == b"cd"
+
+    def test_it_is_not_drained(self) -> None:
+        body = body_of(CHUNKED, longest=len(CONTENT) - 1)
+        assert not body.drain(1000)
+        assert isinstance(body.error, BodyTooLongError)
+
+    def test_the_framing_does_not_count(self) -> None:
+        body = RawBody(io.BytesIO(CHUNKED), longest=len(CONTENT))
+        assert body.read() == CHUNKED
+        assert not RawBody(io.BytesIO(CHUNKED), longest=len(CONTENT) - 1).drain(1000)
+
+
+class TestRaw:
+    """A body with its framing is what the client sent, up to its end."""
+
+    def raw_body_of(self, data: bytes) -> RawBody:
+        return RawBody(io.BufferedReader(Pieces([data, b"NEXT"])))
+
+    def test_all(self) -> None:
+        body = self.raw_body_of(CHUNKED)
+        assert body.read() == CHUNKED
+        assert body.finished
+        assert body.read() == b""
+        assert body.trailers == [("A", "b")]
+        assert body.reader.read() == b"NEXT"
+
+    @pytest.mark.parametrize("size", range(1, len(CHUNKED) + 2))
+    def test_in_parts_of_any_size(self, size: int) -> None:
+        parts: dict[str, Callable[[Body], bytes]] = {
+            "read": lambda body: body.read(size),
+            "read1": lambda body: body.read1(size),
+            "peek": lambda body: body.read(len(body.peek())),
+            "readline": lambda body: body.readline(size),
+        }
+        for part in parts.values():
+            body = self.raw_body_of(CHUNKED)
+            assert b"".join(iter(partial(part, body), b"")) == CHUNKED
+            assert body.finished
+            assert body.reader.read() == b"NEXT"
+
+    @pytest.mark.parametrize("position", range(1, len(CHUNKED)))
+    def test_however_it_comes(self, position: int) -> None:
+        for pieces in (split_at(CHUNKED + b"NEXT", position), one_by_one(CHUNKED + b"NEXT")):
+            body = RawBody(io.BufferedReader(Pieces(pieces)))
+            assert list(body) == CHUNKED.splitlines(keepends=True)
+            assert body.reader.read() == b"NEXT"
+
+    def test_lines_come_as_soon_as_they_are_there(self, pair: Pair) -> None:
+        """Who asks for a line of the framing is not made to wait for what follows it."""
+        ours, theirs = pair
+        with ours.makefile("rb") as reader:
+            body = RawBody(reader)
+            theirs.sendall(b"2\r\n")
+            assert body.readline() == b"2\r\n"
+            theirs.sendall(b"ab\r\n0\r\n")
+            assert body.read(4) == b"ab\r\n"
+            assert body.readline(100) == b"0\r\n"
+            theirs.sendall(b"\r\n")
+            assert body.readline() == b"\r\n"
+            assert body.finished
+
+    @pytest.mark.parametrize("read", range(len(CHUNKED) + 1))
+    def test_what_is_left_is_drained(self, read: int) -> None:
+        body = self.raw_body_of(CHUNKED)
+        body.read(read)
+        assert body.drain(len(CHUNKED) - read)
+        assert body.finished
+        assert body.reader.read() == b"NEXT"
+        if read < len(CHUNKED):
+            body = self.raw_body_of(CHUNKED)
+            body.read(read)
+            assert not body.drain(len(CHUNKED) - read - 1)
+
+    def test_the_client_is_asked_once(self) -> None:
+        ask = mock.Mock()
+        body = RawBody(io.BytesIO(CHUNKED), ask)
+        assert not ask.called
+        body.read()
+        ask.assert_called_once_with()
+
+    def test_it_has_the_descriptor_of_its_connection(self, pair: Pair) -> None:
+        with pair[0].makefile("rb") as reader:
+            body = RawBody(reader)
+            pair[1].sendall(b"1\r\n")
+            body.read(1)
+            assert body.fileno() == pair[0].fileno()
 
 
 class TestDraining:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import os
 import pwd
+import select
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -56,6 +58,11 @@ exec sleep 1000
 """
 
 ServePrograms = Callable[..., Served[Any]]
+Pair = tuple[socket.socket, socket.socket]
+
+every_model = pytest.mark.parametrize(
+    "server_class", [ThreadingHTTPServer, GreenHTTPServer, ThreadPoolHTTPServer, ForkingHTTPServer, HTTPServer]
+)
 
 
 class Handler(CGIHTTPRequestHandler):
@@ -80,6 +87,8 @@ def folder(tmp_path: Path) -> Path:
         "arguments.sh": ARGUMENTS,
         "echo.sh": ECHO,
         "long.sh": LONG,
+        "silent.sh": f"#!/bin/sh\necho $$ > {tmp_path}/number; exec sleep 1000\n",
+        "mute.sh": f"#!/bin/sh\necho $$ > {tmp_path}/number; exec sleep 1000 >&-\n",
         "below/deep.sh": HELLO,
         "fails.sh": "#!/bin/sh\nprintf '\\r\\n'; exit 3\n",
         "no-interpreter.sh": "#!/there/is/none\n",
@@ -94,8 +103,13 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def serve_programs(serve: Serve, folder: Path) -> ServePrograms:
-    def serve_folder(server_class: type[HTTPServer] = ThreadingHTTPServer, **attributes: Any) -> Served[Any]:
-        return serve(server_class, partial(type("Configured", (Handler,), attributes), directory=folder))
+    def serve_folder(
+        server_class: type[HTTPServer] = ThreadingHTTPServer,
+        settings: Mapping[str, Any] | None = None,
+        **attributes: Any,
+    ) -> Served[Any]:
+        handler = partial(type("Configured", (Handler,), attributes), directory=folder)
+        return serve(server_class, handler, **(settings or {}))
 
     return serve_folder
 
@@ -109,9 +123,7 @@ def variables(body: bytes) -> dict[str, str]:
     return dict(line.split("=", 1) for line in body.decode().splitlines() if "=" in line)
 
 
-@pytest.mark.parametrize(
-    "server_class", [ThreadingHTTPServer, GreenHTTPServer, ThreadPoolHTTPServer, ForkingHTTPServer, HTTPServer]
-)
+@every_model
 @pytest.mark.parametrize("protocol_version", ["HTTP/1.0", "HTTP/1.1"])
 def test_runs_a_program(server_class: type[HTTPServer], protocol_version: str, serve_programs: ServePrograms) -> None:
     response = fetch(serve_programs(server_class, protocol_version=protocol_version), "/cgi-bin/hello.sh")
@@ -301,14 +313,90 @@ def test_output_comes_as_it_is_written_and_a_program_ends_with_its_server(
     assert eventually(lambda: not process_exists(number))
 
 
-def test_a_program_whose_client_has_gone_is_killed(folder: Path) -> None:
+@pytest.fixture
+def process(folder: Path) -> subprocess.Popen[bytes]:
+    """A program that does not end by itself."""
     with TemporaryFile() as body:
-        process = cgi._start(str(folder / "cgi-bin" / "long.sh"), ["long.sh"], dict(os.environ), body, False)
-    with pytest.raises(BrokenPipeError), cgi._ending(process):
-        raise BrokenPipeError
+        return cgi._start(str(folder / "cgi-bin" / "long.sh"), ["long.sh"], dict(os.environ), body, False)
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """A connection's two ends."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def assert_killed(process: subprocess.Popen[bytes]) -> None:
     assert process.returncode == -signal.SIGKILL
     assert process.stdout is not None
     assert process.stdout.closed
+
+
+def test_a_program_whose_client_has_gone_is_killed(process: subprocess.Popen[bytes], pair: Pair) -> None:
+    with pytest.raises(BrokenPipeError), cgi._ending(process, pair[0]):
+        raise BrokenPipeError
+    assert_killed(process)
+
+
+def test_also_while_nothing_is_sent(process: subprocess.Popen[bytes], pair: Pair) -> None:
+    assert process.stdout is not None
+    with pytest.raises(ConnectionAbortedError), cgi._ending(process, pair[0]):
+        assert process.stdout.readline() == b"\n"
+        assert process.stdout.readline() == b"%d\n" % process.pid
+        pair[1].close()  # of a socket of this kind, both directions end
+        cgi._read(process.stdout.fileno(), pair[0])
+    assert_killed(process)
+
+
+def test_also_while_the_end_is_waited_for(process: subprocess.Popen[bytes], pair: Pair) -> None:
+    with pytest.raises(ConnectionAbortedError), cgi._ending(process, pair[0]):
+        pair[1].close()
+    assert_killed(process)
+
+
+def test_a_program_that_has_ended_too_is_not_broken_off(process: subprocess.Popen[bytes], pair: Pair) -> None:
+    with cgi._ending(process, pair[0]):
+        pair[1].close()
+        process.terminate()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_without_a_kernel_that_tells_of_ends(
+    process: subprocess.Popen[bytes], pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    monkeypatch.delattr(select, "poll")
+    with cgi._ending(process, pair[0]):
+        assert process.stdout is not None
+        assert cgi._read(process.stdout.fileno(), pair[0])
+        process.terminate()
+    assert process.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("name", ["long.sh", "silent.sh", "mute.sh"])
+@every_model
+def test_a_program_ends_with_the_time_of_its_request(
+    server_class: type[HTTPServer], name: str, serve_programs: ServePrograms, folder: Path
+) -> None:
+    """Whether it writes nothing, writes no more, or has closed its output."""
+    served = serve_programs(server_class, {"request_timeout": 0.5})
+    served.exchange(f"GET /cgi-bin/{name} HTTP/1.0\r\n\r\n".encode())
+    number = folder / "number"
+    if number.exists() and (text := number.read_text()):  # else it was ended before it could tell
+        assert eventually(lambda: not process_exists(int(text)))
+
+
+@every_model
+def test_bodies_are_bounded(server_class: type[HTTPServer], serve_programs: ServePrograms) -> None:
+    served = serve_programs(server_class, {"max_body_size": 11}, protocol_version="HTTP/1.1")
+    head = b"POST /cgi-bin/echo.sh HTTP/1.1\r\nConnection: close\r\n"
+    for rest in (b"Content-Length: 12\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7\r\n"):
+        assert served.exchange(head + rest).startswith(b"HTTP/1.1 413 Content Too Large\r\n")
+    answer = served.exchange(head + b"Transfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n")
+    assert answer.endswith(b"hello world")
 
 
 def process_exists(number: int) -> bool:

@@ -126,6 +126,13 @@ def test_what_is_appended_meanwhile_is_left_out(path: Path) -> None:
         assert content.read() == DATA
 
 
+def test_a_system_that_reads_less_than_it_is_asked_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda file, size, offset: pread(file, min(size, 7), offset))
+    with content_of(path, range(len(DATA))) as content:
+        assert content.read() == DATA
+
+
 def test_a_file_that_shrinks_is_not_read(path: Path) -> None:
     with content_of(path, range(len(DATA))) as content:
         assert content.read(100) == DATA[:100]

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from doorkeep.http.duplex import DuplexTLS
 from doorkeep.testing.plugin import Serve
 from tests.background import Background
+from tests.http.encryption import encrypted
 from tests.http.models import in_one_process
 from tests.http.websocket_client import (
     CLOSE,
@@ -25,14 +25,9 @@ from tests.http.websocket_client import (
 from tests.http.websocket_handlers import Crowd, Echo, talk_to_the_crowd
 
 
-@pytest.fixture
-def encrypted(tmp_path: Path) -> tuple[str, ssl.SSLContext]:
-    """A certificate for servers, and what trusts it."""
-    authority = trustme.CA()
-    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return str(tmp_path / "server.pem"), context
+@pytest.fixture(name="encrypted")
+def certificate_and_context(tmp_path: Path) -> tuple[str, ssl.SSLContext]:
+    return encrypted(tmp_path)
 
 
 @in_one_process

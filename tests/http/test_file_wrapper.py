@@ -83,11 +83,11 @@ def test_a_client_that_goes_amid_a_file(
 
 def test_files_go_from_their_position_and_for_their_length(serve: Serve, path: Path) -> None:
     served = serve(ThreadingHTTPServer, WSGIHandler.serving(sending(path, skip=299_990)))
-    assert served.exchange(b"GET / HTTP/1.1\r\n" + CLOSE).endswith(b"Content-Length: 10\r\n\r\n0123456789")
+    assert served.exchange(b"GET / HTTP/1.1\r\n" + CLOSE).endswith(b"Content-Length: 10\r\n" + CLOSE + b"0123456789")
     served = serve(ThreadingHTTPServer, WSGIHandler.serving(sending(path, [("Content-Length", "3")], skip=4)))
-    assert served.exchange(b"GET / HTTP/1.1\r\n" + CLOSE).endswith(b"Content-Length: 3\r\n\r\n456")
+    assert served.exchange(b"GET / HTTP/1.1\r\n" + CLOSE).endswith(b"Content-Length: 3\r\n" + CLOSE + b"456")
     served = serve(ThreadingHTTPServer, WSGIHandler.serving(sending(path)))
-    assert served.exchange(b"HEAD / HTTP/1.1\r\n" + CLOSE).endswith(b"Content-Length: 300000\r\n\r\n")
+    assert served.exchange(b"HEAD / HTTP/1.1\r\n" + CLOSE).endswith(b"Content-Length: 300000\r\n" + CLOSE)
 
 
 def test_files_that_are_no_files_are_read(path: Path) -> None:

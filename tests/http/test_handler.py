@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import io
+import queue
 import re
 import socket
 import threading
 from http import HTTPStatus
 from http.client import HTTPConnection
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from doorkeep import ThreadingTCPServer
-from doorkeep.http import handler
+from doorkeep.http import handler, servers
 from doorkeep.http.green import GreenHTTPServer
 from doorkeep.http.handler import BaseHTTPRequestHandler
 from doorkeep.http.servers import ForkingHTTPServer, HTTPServer, ThreadingHTTPServer, ThreadPoolHTTPServer
 from doorkeep.testing.plugin import Serve
+from doorkeep.testing.served import Served
+from tests.background import eventually
+from tests.http.encryption import encrypted
+from tests.http.models import in_one_process
 
 every_model = pytest.mark.parametrize(
     "server_class", [HTTPServer, ThreadingHTTPServer, ThreadPoolHTTPServer, ForkingHTTPServer, GreenHTTPServer]
@@ -80,6 +86,39 @@ def receive_until(client: socket.socket, end: bytes) -> bytes:
         assert data, received
         received += data
     return received
+
+
+PIECES = [b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: h\r\n", b"HEAD / HTTP/1.1\r\nHost: h\r\nX"]
+
+
+def answer_to_beginning(served: Served[Any], piece: bytes) -> bytes:
+    """Return what a client receives whose request has begun before the server sees it, and never ends."""
+    with beginning(served, piece) as client:
+        return all_of(client)
+
+
+def beginning(served: Served[Any], piece: bytes) -> Any:
+    """Return a client whose request has begun before the server sees it."""
+    server = served.server
+    server.suspend()
+    assert eventually(lambda: server._watch is not None and server._watch._reason == "suspended")
+    client = served.connect()
+    client.sendall(piece)
+    server.resume()
+    return client
+
+
+def all_of(client: Any) -> bytes:
+    """Return all that a client receives."""
+    with client.makefile("rb") as file:
+        data: bytes = file.read()
+    return data
+
+
+def is_late(answer: bytes) -> bool:
+    """Return whether an answer says that the request came too late, and nothing more."""
+    head = answer.partition(b"\r\n\r\n")[0]
+    return statuses(answer) == [408] and b"\r\nConnection: close\r\n" in head
 
 
 def statuses(answer: bytes) -> list[int]:
@@ -329,7 +368,7 @@ class TestBodies:
     def test_a_client_that_goes_on_sending_is_not_waited_for_long(
         self, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(handler, "_LINGER", 0.1)
+        monkeypatch.setattr(handler, "LINGER", 0.1)
         client = serve(ThreadingHTTPServer, Echo, max_unread_body=1).client
         client.sendall(b"LEAVE / HTTP/1.1\r\nContent-Length: 1000\r\n\r\nx")
         assert client.makefile("rb").read().endswith(b"left")
@@ -421,6 +460,35 @@ class TestKeeping:
         answer = serve(ThreadingHTTPServer, Speaks).exchange((request_head + b"\r\n") * 2)
         assert len(bodies(answer)) == 1 + kept
 
+    @every_model
+    def test_the_end_that_a_client_asks_for_is_told(self, serve: Serve, server_class: Any) -> None:
+        answer = serve(server_class, Echo).exchange(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+        assert answer == b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nGET / "
+
+    def test_the_end_that_the_handler_wants_is_told(self, serve: Serve) -> None:
+        answer = serve(ThreadingHTTPServer, Echo).exchange(b"CLOSE / HTTP/1.1\r\n\r\n")
+        assert answer == b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\nclosing"
+
+    def test_it_is_told_once(self, serve: Serve) -> None:
+        class Tells(Echo):
+            def end_headers(self) -> None:
+                self.send_header("Connection", "close, x")
+                super().end_headers()
+
+        answer = serve(ThreadingHTTPServer, Tells).exchange(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+        assert answer.count(b"Connection:") == 1
+
+    @pytest.mark.parametrize(("handler_speaks", "client_speaks"), [("HTTP/1.0", "1.1"), ("HTTP/1.1", "1.0")])
+    def test_it_is_not_told_where_one_speaks_http_1_0(
+        self, serve: Serve, handler_speaks: str, client_speaks: str
+    ) -> None:
+        class Speaks(Echo):
+            protocol_version = handler_speaks
+
+        request = f"GET / HTTP/{client_speaks}\r\nConnection: close\r\n\r\n".encode()
+        answer = serve(ThreadingHTTPServer, Speaks).exchange(request)
+        assert answer == handler_speaks.encode() + b" 200 OK\r\nContent-Length: 6\r\n\r\nGET / "
+
     def test_for_so_many_requests(self, serve: Serve) -> None:
         served = serve(ThreadingHTTPServer, Echo, max_requests_per_connection=3)
         answer = served.exchange(b"GET / HTTP/1.1\r\n\r\n" * 5)
@@ -430,19 +498,76 @@ class TestKeeping:
     @every_model
     def test_a_slow_head_has_a_deadline(self, serve: Serve, server_class: Any) -> None:
         served = serve(server_class, Echo, head_timeout=0.1)
-        for piece in (b"", b"GET / HTTP/1.1\r\n"):
-            client = served.connect()
-            client.sendall(piece)
-            assert client.recv(100) == b""
-            client.close()
+        for piece in PIECES:
+            assert is_late(answer_to_beginning(served, piece))
 
-    @pytest.mark.parametrize("server_class", [ThreadingHTTPServer, GreenHTTPServer])
+    @every_model
+    def test_where_nothing_comes_it_ends_without_an_answer(self, serve: Serve, server_class: Any) -> None:
+        served = serve(server_class, Echo, head_timeout=0.1)
+        assert served.client.recv(100) == b""
+
+    @every_model
     def test_the_head_of_a_further_request_has_one_too(self, serve: Serve, server_class: Any) -> None:
-        client = serve(server_class, Echo, head_timeout=1.0).client
-        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        receive_until(client, b"GET / ")
-        client.sendall(b"GET / HTTP/1.1\r\n")
-        assert client.recv(100) == b""
+        class Hurries(Echo):
+            def do_GET(self) -> None:
+                super().do_GET()
+                self.server.head_timeout = 0.1
+
+        for piece in PIECES:
+            client = serve(server_class, Hurries, head_timeout=60, keep_alive_timeout=0.1).client
+            client.sendall(b"GET / HTTP/1.1\r\n\r\n" + piece)
+            first, found, second = all_of(client).partition(b"\r\n\r\nGET / ")
+            assert statuses(first + found) == [200]
+            assert is_late(second)
+
+    @in_one_process
+    def test_a_late_head_is_counted_once(self, serve: Serve, server_class: Any) -> None:
+        served = serve(server_class, Echo, head_timeout=0.1)
+        assert is_late(answer_to_beginning(served, b"GET"))
+        assert eventually(lambda: served.server.stats().active == 0)
+        assert served.server.stats().expired == {"head_timeout": 1}
+
+    @in_one_process
+    def test_who_does_not_take_the_answer_is_cut(
+        self, serve: Serve, server_class: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(servers, "LINGER", 0.1)
+        failed: queue.Queue[BaseException] = queue.Queue()
+
+        class Talks(Echo):
+            def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+                try:
+                    while True:
+                        self.wfile.write(bytes(1 << 16))
+                        self.wfile.flush()
+                except OSError as error:
+                    failed.put(error)
+                    raise
+
+        served = serve(server_class, Talks, head_timeout=0.1)
+        beginning(served, b"GET")
+        assert isinstance(failed.get(timeout=30), ConnectionError)
+        assert served.server.stats().expired == {"head_timeout": 1}
+
+    @in_one_process
+    def test_a_program_that_reads_the_head_itself(self, serve: Serve, server_class: Any) -> None:
+        class Parses(Echo):
+            def parse_request(self) -> bool:
+                return super().parse_request()
+
+        served = serve(server_class, Parses, head_timeout=0.1)
+        for piece in PIECES:
+            assert is_late(answer_to_beginning(served, piece))
+
+    @in_one_process
+    def test_under_tls(self, serve: Serve, server_class: Any, tmp_path: Path) -> None:
+        certificate, context = encrypted(tmp_path)
+        served = serve(server_class, Echo, keep_alive_timeout=0.1, tls_certificate=certificate)
+        for piece, expected in ((b"GET", [200, 408]), (b"", [200])):
+            plain = served.connect()
+            with context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False) as client:
+                client.sendall(b"GET / HTTP/1.1\r\n\r\n" + piece)
+                assert statuses(all_of(client)) == expected  # and no error: the server says goodbye
 
     @every_model
     def test_an_idle_connection_has_a_deadline(self, serve: Serve, server_class: Any) -> None:
@@ -547,6 +672,29 @@ class TestOtherServers:
             def log_error(self, format: str, *arguments: Any) -> None:
                 told.append(format % arguments)
 
-        assert serve(ThreadingHTTPServer, Hurries).client.recv(1) == b""
+        served = serve(ThreadingHTTPServer, Hurries)
+        assert served.client.recv(1) == b""
         assert len(told) == 1
         assert told[0].startswith("Request timed out: TimeoutError(")
+
+    @every_model
+    def test_a_timeout_of_the_handler_is_one_of_the_head(self, serve: Serve, server_class: Any) -> None:
+        class Hurries(Echo):
+            timeout = 0.1
+
+        served = serve(server_class, Hurries)
+        for piece in PIECES:
+            assert is_late(answer_to_beginning(served, piece))
+
+    def test_a_timeout_within_the_first_line_that_is_not_looked_into(self, serve: Serve) -> None:
+        """By lines alone it cannot be known that some of one has come."""
+
+        class Hurries(Echo):
+            timeout = 0.1
+
+            def parse_request(self) -> bool:
+                return super().parse_request()
+
+        client = serve(ThreadingHTTPServer, Hurries).client
+        client.sendall(b"GET")
+        assert client.recv(100) == b""

@@ -30,12 +30,12 @@ def path(tmp_path: Path) -> Path:
 
 def answer_for(path: Path) -> Answer:
     status = path.stat()
-    return Representation(validators_of(status), status.st_size, "text/plain").answer("GET", {})
+    return Representation(validators_of(status, time.time()), status.st_size, "text/plain").answer("GET", {})
 
 
 def kept(path: Path, size: int = 1 << 20, request: str = "/") -> FileMemory:
     remembered = FileMemory(size)
-    remembered.keep(request, str(path), path.stat(), answer_for(path), path.read_bytes())
+    remembered.keep(request, {str(path): path.stat()}, answer_for(path), path.read_bytes())
     return remembered
 
 
@@ -67,6 +67,17 @@ def test_a_file_that_has_gone_is_not_recalled(path: Path) -> None:
     assert remembered.recall("/") is None
 
 
+def test_each_file_that_an_answer_depends_on_is_looked_at(path: Path, tmp_path: Path) -> None:
+    original = tmp_path / "original"
+    original.write_text("original")
+    remembered = FileMemory()
+    sources = {str(original): original.stat(), str(path): path.stat()}
+    remembered.keep("/", sources, answer_for(path), b"content")
+    assert remembered.recall("/") is not None
+    os.utime(original, (0, 0))
+    assert remembered.recall("/") is None
+
+
 def test_after_a_while_it_is_looked_for_anew(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     remembered = kept(path)
     later = time.monotonic() + 601
@@ -76,19 +87,26 @@ def test_after_a_while_it_is_looked_for_anew(path: Path, monkeypatch: pytest.Mon
 
 def test_takes_files_that_are_small_and_quiet(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     remembered = FileMemory()
-    assert not remembered.takes(path.stat())  # it has just been written
-    later = time.time() + 3
-    monkeypatch.setattr(memory, "time", mock.Mock(time=lambda: later))
-    assert remembered.takes(path.stat())
-    os.truncate(path, (1 << 16) + 1)
-    assert not remembered.takes(path.stat())
+    written = path.stat()
+    moment = written.st_ctime
+    monkeypatch.setattr(memory, "time", mock.Mock(time=lambda: moment))
+    assert not remembered.takes(1, {"written": written})  # just now
+    os.utime(path, (0, 0))  # which its content does not show
+    assert not remembered.takes(1, {"written": path.stat()})
+    moment += 600
+    assert remembered.takes(1 << 16, {"written": written})
+    assert not remembered.takes((1 << 16) + 1, {"written": written})
+    older = mock.Mock(st_mtime=0, st_ctime=0)
+    moment = written.st_ctime
+    assert remembered.takes(1, {"older": older})
+    assert not remembered.takes(1, {"written": written, "older": older})
 
 
 def test_the_bound_holds_for_many_names_of_small_files(path: Path) -> None:
     remembered = kept(path, size=20_000)
     status, answer = path.stat(), answer_for(path)
     for number in range(100):
-        remembered.keep(number, str(path), status, answer, b"content")
+        remembered.keep(number, {str(path): status}, answer, b"content")
         assert remembered.recall(number) is not None
     assert sum(remembered.recall(number) is not None for number in range(100)) < 10
 
@@ -96,5 +114,5 @@ def test_the_bound_holds_for_many_names_of_small_files(path: Path) -> None:
 def test_what_is_kept_again_is_counted_once(path: Path) -> None:
     remembered = kept(path, size=20_000, request="/first")
     for _ in range(100):
-        remembered.keep("/", str(path), path.stat(), answer_for(path), b"content")
+        remembered.keep("/", {str(path): path.stat()}, answer_for(path), b"content")
     assert remembered.recall("/first") is not None

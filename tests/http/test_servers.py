@@ -17,6 +17,7 @@ from doorkeep.http import settings as http_settings
 from doorkeep.http.green import GreenHTTPServer, GreenHTTPSServer
 from doorkeep.http.handler import BaseHTTPRequestHandler
 from doorkeep.http.servers import (
+    ForkingHTTPServer,
     HTTPServer,
     HTTPSServer,
     ThreadingHTTPServer,
@@ -107,12 +108,45 @@ def test_the_green_ones_send_head_and_body_together(serve: Serve) -> None:
 
 
 class TestTheEnd:
-    @in_one_process
+    @pytest.mark.parametrize(
+        "server_class", [HTTPServer, ThreadingHTTPServer, ThreadPoolHTTPServer, GreenHTTPServer, ForkingHTTPServer]
+    )
     def test_connections_that_wait_do_not_hold_up_a_drain(self, serve: Serve, server_class: Any) -> None:
         served = serve(server_class, Handler)
-        client = answered(served)
+        clients = [answered(served)] if server_class is HTTPServer else [answered(served) for _ in range(3)]
         assert served.server.drain(60) == 0
-        assert client.recv(1) == b""
+        for client in clients:
+            assert client.recv(1) == b""
+
+    def test_a_child_that_is_busy_finishes_and_keeps_its_connection_no_longer(self, serve: Serve) -> None:
+        served = serve(ForkingHTTPServer, Handler)
+        client = answered(served)
+        client.sendall(b"POST / HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        with client.makefile("rb") as file:
+            assert b"".join(iter(file.readline, b"\r\n")).startswith(b"HTTP/1.1 100 ")
+            drain = Background(served.server.drain, 60)
+            assert eventually(lambda: served.server._drain_begun)
+            client.sendall(b"ab")
+            # The child may learn of it only after it has answered.
+            answer = b"".join(iter(file.readline, b"\r\n")), file.read()
+        assert answer in (
+            (b"HTTP/1.1 200 OK\r\nConnection: close\r\n", b"2"),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", b"1\r\n2\r\n0\r\n\r\n"),
+        )
+        assert drain.result(90) == 0
+
+    def test_a_drain_within_a_child_leaves_the_others_alone(self, serve: Serve) -> None:
+        class Drains(Handler):
+            def do_DRAIN(self) -> None:
+                self.server._drain_begun = True
+                self.server._end_conversations()
+                self.do_GET()
+
+        served = serve(ForkingHTTPServer, Drains)
+        client = answered(served)
+        assert served.exchange(b"DRAIN / HTTP/1.1\r\n\r\n").endswith(b"Connection: close\r\n\r\nhello")
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.1 200 OK\r\nContent-Length:")
 
     @pytest.mark.parametrize("server_class", [HTTPServer, GreenHTTPServer])
     def test_nor_the_end_of_a_loop_that_they_wait_in(self, serve: Serve, server_class: Any) -> None:
@@ -132,11 +166,17 @@ class TestTheEnd:
 
     @pytest.mark.parametrize("server_class", [ThreadingHTTPServer, GreenHTTPServer])
     def test_a_request_in_progress_is_the_last(self, serve: Serve, server_class: Any) -> None:
-        served = serve(server_class, Handler)
+        begun = threading.Event()
+
+        class Begins(Handler):
+            def do_POST(self) -> None:
+                begun.set()
+                super().do_POST()
+
+        served = serve(server_class, Begins)
         client = answered(served)
         client.sendall(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\na")
-        (connection,) = served.server._requests_in_progress
-        assert eventually(lambda: connection.waits_for == "")
+        assert begun.wait(30)
         drained = Background(served.server.drain, 60)
         assert eventually(lambda: not served.server._keeps_connections)
         client.sendall(b"b")

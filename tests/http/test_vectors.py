@@ -11,7 +11,7 @@ import pytest
 from doorkeep.green.core import Reader
 from doorkeep.green.pure.streams import Reader as PureReader
 from doorkeep.http.bodies import Body
-from tests.http.reading import Pieces, answers_to, one_by_one, split_at
+from tests.http.reading import Pieces, answers_to, one_by_one, raw_and_decoded, split_at
 from tests.http.vectors import VECTORS, Vector
 
 every_vector = pytest.mark.parametrize("vector", VECTORS, ids=[vector.name for vector in VECTORS])
@@ -88,7 +88,7 @@ def test_it_is_read_the_same_in_any_pieces(vector: Vector) -> None:
 
 @every_vector
 def test_a_body_is_the_same_by_any_call(vector: Vector) -> None:
-    for read in (in_small_pieces, as_it_comes, by_lines, by_short_lines, into_a_buffer):
+    for read in (in_small_pieces, as_it_comes, by_lines, by_short_lines, into_a_buffer, raw_and_decoded):
         reader = io.BufferedReader(Pieces([vector.data]))
         assert answers_to(reader, vector.host_required, read) == vector.answers, read
 

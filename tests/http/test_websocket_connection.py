@@ -6,18 +6,22 @@ import queue
 import socket
 import struct
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from doorkeep import events
-from doorkeep.http.servers import ThreadingHTTPServer
+from doorkeep.green import Event
+from doorkeep.http.green import GreenHTTPServer
+from doorkeep.http.servers import HTTPServer, ThreadingHTTPServer
 from doorkeep.http.websocket import WebSocketClosed, WebSocketHandler
 from doorkeep.http.websocket_connection import WebSocketConnection
 from doorkeep.testing import events_of
 from doorkeep.testing.plugin import Serve
-from tests.background import Background
-from tests.http.models import in_one_process
+from tests.background import Background, eventually
+from tests.http.encryption import encrypted
+from tests.http.models import in_one_process, on_every_model
 from tests.http.websocket_client import (
     BINARY,
     CLOSE,
@@ -419,16 +423,120 @@ def test_a_client_that_takes_nothing(server_class: Any, serve: Serve) -> None:
         assert handler.ended.get(timeout=30) == []
 
 
+# -- The end of the server -------------------------------------------------------------------------------------------
+
+
+def opened(served: Any, **options: Any) -> RawClient:
+    """Return a client whose messages have been echoed once."""
+    client = RawClient(served.connect(), **options)
+    client.send(frame(TEXT, b"hi"))
+    assert client.receive() == Frame(8, TEXT, b"hi")
+    return client
+
+
+class TestDrains:
+    @on_every_model
+    def test_close_each_with_1001(self, server_class: Any, serve: Serve) -> None:
+        served = serve(server_class, noting())
+        clients = [opened(served) for _ in range(3)]
+        drain = Background(served.server.drain, 60)
+        for client in clients:
+            assert client.receive() == Frame(8, CLOSE, close_payload(1001))
+            client.send(frame(TEXT, b"one more"))  # which is received
+            client.send(frame(CLOSE, close_payload(1001)))
+            assert client.receive() is None
+            client.__exit__()
+        assert drain.result(90) == 0
+
+    @in_one_process
+    def test_end_the_iteration(self, server_class: Any, serve: Serve) -> None:
+        handler = noting()
+        served = serve(server_class, handler)
+        with opened(served) as client:
+            drain = Background(served.server.drain, 60)
+            assert client.receive() == Frame(8, CLOSE, close_payload(1001))
+            client.send(frame(CLOSE, close_payload(1001)))
+            assert handler.ended.get(timeout=30) == (1001, "")
+        assert drain.result(90) == 0
+
+    @in_one_process
+    def test_under_tls(self, server_class: Any, serve: Serve, tmp_path: Path) -> None:
+        certificate, context = encrypted(tmp_path)
+        served = serve(server_class, Echo, tls_certificate=certificate)
+        with RawClient(context.wrap_socket(served.connect(), server_hostname="localhost")) as client:
+            client.send(frame(TEXT, b"hi"))
+            assert client.receive() == Frame(8, TEXT, b"hi")
+            drain = Background(served.server.drain, 60)
+            assert client.receive() == Frame(8, CLOSE, close_payload(1001))
+            client.send(frame(CLOSE, close_payload(1001)))
+            assert client.receive() is None
+        assert drain.result(90) == 0
+
+    @in_one_process
+    def test_cut_who_does_not_answer(self, server_class: Any, serve: Serve) -> None:
+        handler = noting()
+        served = serve(server_class, handler)
+        with opened(served) as client:
+            drain = Background(served.server.drain, 0.2)
+            assert handler.ended.get(timeout=30) == (1006, "")
+            assert drain.result(90) == 1
+            assert client.receive() in (Frame(8, CLOSE, close_payload(1001)), None)
+
+    @in_one_process
+    def test_let_no_more_begin(self, server_class: Any, serve: Serve) -> None:
+        """A WebSocket that opens while the server drains is closed at once."""
+        release = Event()
+
+        class Waits(Echo):
+            def check_origin(self, origin: str | None) -> bool:
+                asked.put(None)
+                return release.wait(30)
+
+        asked: queue.Queue[None] = queue.Queue()
+        handler: Any = noting(Waits)
+        served = serve(server_class, handler)
+        client = served.connect()
+        opening = Background(RawClient, client)
+        asked.get(timeout=30)
+        drain = Background(served.server.drain, 60)
+        assert eventually(lambda: served.server._drain_begun)
+        release.set()
+        with opening.result() as opened:
+            assert opened.receive() == Frame(8, CLOSE, close_payload(1001))
+            opened.send(frame(CLOSE, close_payload(1001)))
+            assert handler.ended.get(timeout=30) == (1001, "")
+        assert drain.result(90) == 0
+
+
 @in_one_process
-def test_a_drain_cuts_it(server_class: Any, serve: Serve) -> None:
-    handler = noting()
-    served = serve(server_class, handler)
-    with RawClient(served.connect()) as client:
-        client.send(frame(TEXT, b"hi"))
-        assert client.receive() == Frame(8, TEXT, b"hi")
-        assert served.server.drain(0) == 1
+def test_who_breaks_the_protocol_under_tls_sees_why(server_class: Any, serve: Serve, tmp_path: Path) -> None:
+    certificate, context = encrypted(tmp_path)
+    served = serve(server_class, Echo, tls_certificate=certificate)
+    connection = context.wrap_socket(served.connect(), server_hostname="localhost", suppress_ragged_eofs=False)
+    with RawClient(connection) as client:
+        client.send(frame(3) + bytes(1 << 22))
+        assert client.close_code() == 1002
+
+
+@pytest.mark.parametrize("server_class", [HTTPServer, GreenHTTPServer])
+def test_the_end_of_a_loop_closes_what_runs_in_its_thread(server_class: Any, serve: Serve) -> None:
+    served = serve(server_class, noting())
+    with opened(served) as client:
+        ending = Background(served.server.shutdown)
+        assert client.receive() == Frame(8, CLOSE, close_payload(1001))
+        client.send(frame(CLOSE, close_payload(1001)))
         assert client.receive() is None
-    assert handler.ended.get(timeout=30) == (1006, "")
+    ending.result()
+
+
+def test_the_end_of_a_loop_leaves_other_threads_alone(serve: Serve) -> None:
+    served = serve(ThreadingHTTPServer, noting())
+    with opened(served) as client:
+        served.server.shutdown()
+        client.send(frame(TEXT, b"still here?"))
+        assert client.receive() == Frame(8, TEXT, b"still here?")
+        client.send(frame(CLOSE, close_payload(1000)))
+        assert client.close_code() == 1000
 
 
 # -- Several senders -----------------------------------------------------------------------------------------------

@@ -398,9 +398,19 @@ def test_a_failure_before_the_body_was_read(serve: Serve) -> None:
     def application(environ: Environ, start_response: StartResponse) -> list[bytes]:
         raise LookupError
 
-    served = serve(ThreadingHTTPServer, WSGIHandler.serving(application))
+    lingers: list[bool] = []
+
+    class Looks(WSGIHandler):
+        def finish(self) -> None:
+            assert self._exchanges is not None
+            lingers.append(self._exchanges.leaves_unread)
+            super().finish()
+
+    served = serve(ThreadingHTTPServer, Looks.serving(application))
     request = b"POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n" + bytes(100_000)
     assert served.exchange(request).startswith(b"HTTP/1.1 500 ")
+    assert served.exchange(b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 500 ")
+    assert lingers == [True, False]
 
 
 @in_one_process

@@ -19,7 +19,7 @@ from doorkeep.addresses import Address, parse_address
 __all__ = ["RunningCommand", "doorkeep", "python", "running"]
 
 # Seconds for whatever a process is waited for.
-TIMEOUT = 20.0
+TIMEOUT = 50.0
 
 
 def doorkeep(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

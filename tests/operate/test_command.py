@@ -186,6 +186,7 @@ def test_info() -> None:
     told = commands.doorkeep("info").stdout
     assert f"doorkeep      {doorkeep.__version__}\n" in told
     assert "fork          yes\n" in told
+    assert "HTTP          compiled, httptools " in told or "HTTP          Python, httptools " in told
 
 
 def test_settings() -> None:

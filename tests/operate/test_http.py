@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import http.client
+import io
 import os
 import re
 import signal
@@ -13,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest import mock
 
 import pytest
 import trustme
@@ -35,6 +39,8 @@ def folder(tmp_path: Path) -> Path:
     (folder / "page.html").write_text("<p>page</p>")
     (folder / "page.html.gz").write_bytes(b"compressed")
     (folder / "large.bin").write_bytes(CONTENT)
+    for path in folder.iterdir():
+        os.utime(path, (1e9, 1e9))  # what was changed just now is not told apart by its tag
     (tmp_path / "secret").write_text("secret")
     (folder / "out").symlink_to("../secret")
     return folder
@@ -50,7 +56,7 @@ def serving(*arguments: str, module: str = "doorkeep", cwd: Path | None = None) 
 def fetch(url: str, target: str = "/", host: str | None = "x", **headers: str) -> tuple[int, bytes, dict[str, str]]:
     found = re.fullmatch(r"http://(.+):(\d+)/", url)
     assert found is not None
-    with closing(http.client.HTTPConnection(found[1].strip("[]"), int(found[2]), timeout=20)) as connection:
+    with closing(http.client.HTTPConnection(found[1].strip("[]"), int(found[2]), timeout=50)) as connection:
         connection.putrequest("GET", target, skip_host=True, skip_accept_encoding=True)
         for name, value in {**headers, **({"Host": host} if host else {})}.items():
             connection.putheader(name.replace("_", "-"), value)
@@ -75,6 +81,11 @@ class TestServing:
             assert fetch(url, "/out")[0] == 404
             assert fetch(url, host=None)[0] == 400
             end(command)
+
+    @pytest.mark.parametrize("arguments", ["site --bind 127.0.0.1 0", "--bind 127.0.0.1 site 0", "0 -b 127.0.0.1 site"])
+    def test_options_may_stand_between(self, arguments: str, folder: Path) -> None:
+        with running("http", *arguments.split(), cwd=folder.parent) as command:
+            command.wait_for_line(r"^Serving HTTP on 127\.0\.0\.1 port [1-9]")
 
     def test_the_current_one_by_default(self, folder: Path) -> None:
         with serving("http", "0", *LOCAL, cwd=folder) as (command, url):
@@ -156,7 +167,7 @@ class TestTLS:
 
     def page(self, url: str, context: ssl.SSLContext) -> bytes:
         port = int(url.rstrip("/").rpartition(":")[2])
-        with closing(http.client.HTTPSConnection("127.0.0.1", port, timeout=20, context=context)) as connection:
+        with closing(http.client.HTTPSConnection("127.0.0.1", port, timeout=50, context=context)) as connection:
             connection.request("GET", "/page.html")
             return connection.getresponse().read()
 
@@ -181,7 +192,7 @@ class TestTLS:
             [openssl, "pkey", "-in", "key.pem", "-aes256", "-passout", "file:password", "-out", "locked.pem"],
             cwd=folder,
             check=True,
-            timeout=20,
+            timeout=50,
         )
         context = ssl.create_default_context()
         authority.configure_trust(context)
@@ -196,7 +207,7 @@ class TestTLS:
             told = command.wait_for_line(r"SHA-256 fingerprint is ([0-9a-f:]{95})$")[1]
             url = command.wait_for_line(r"^Serving HTTPS on \S+ port \d+ \((\S+)\) \.\.\.$")[1]
             port = int(url.rstrip("/").rpartition(":")[2])
-            presented = ssl.get_server_certificate(("127.0.0.1", port), timeout=20)
+            presented = ssl.get_server_certificate(("127.0.0.1", port), timeout=50)
             (folder / "presented.pem").write_text(presented)
             context = ssl.create_default_context(cafile=folder / "presented.pem")
             assert self.page(url, context) == b"<p>page</p>"  # for the address that was asked for
@@ -214,7 +225,7 @@ class TestClients:
     def run(self, *arguments: str, cwd: Path) -> bytes:
         program, *rest = arguments
         return subprocess.run(
-            [prerequisites.command(program), *rest], cwd=cwd, capture_output=True, check=True, timeout=20
+            [prerequisites.command(program), *rest], cwd=cwd, capture_output=True, check=True, timeout=50
         ).stdout
 
     def test_curl(self, url: str, tmp_path: Path) -> None:
@@ -252,8 +263,8 @@ class TestClients:
     ("arguments", "sentence"),
     [
         ("missing", "there is no directory 'missing'"),
-        ("page.html", "there is no directory 'page.html'"),
-        ("one two", "there is one directory too many: 'two'"),
+        ("page.html", "'page.html' is a file, and a directory is what can be served"),
+        ("one two", "there is one directory too many: 'two'; the port is a whole number"),
         ("one --directory two", "there is one directory too many: 'two'"),
         ("8000 9000", "there is one port too many: '9000'"),
         ("65536", "a port is a number up to 65535, not 65536"),
@@ -268,16 +279,26 @@ class TestClients:
             "--concurrency thread:5 and --max-connections both say how many",
         ),
         ("--concurrency thread --max-children 6", "--max-children means nothing with thread"),
+        ("--at-limit close", "--at-limit says nothing without --max-connections"),
+        ("--socket-mode 660", "--socket-mode is for Unix sockets, and this serves a port"),
+        ("--max-body-size 1M", "--max-body-size: must be a whole number of bytes, or None, not '1M'"),
+        ("--max-body-size -1", "must be a whole number of bytes from 0 to 9223372036854775807, or None, not '-1'"),
+        ("--charset utf-8;x", "--charset must be the name of a charset, such as utf-8, or none, not 'utf-8;x'"),
+        ("-H X: value", "--header needs the name of a header, such as Cache-Control, not 'X:'"),
         ("--idle-timeout x", "must be a number of seconds, or None, not 'x'"),
         ("--idle-timeot 5", "there is no option --idle-timeot; did you mean --idle-timeout?"),
         ("--tls-key key.pem", "--tls-key says nothing without --tls-cert"),
         ("--tls-password-file password", "--tls-password-file says nothing without --tls-cert"),
         ("--tls-cert missing.pem", "missing.pem"),
-        ("--tls-cert page.html --tls-password-file missing", "the file missing cannot be read: "),
+        (
+            "--tls-cert page.html --tls-password-file missing",
+            "the file missing cannot be read: No such file or directory\n",
+        ),
+        ("--tls-cert page.html --tls-password-file large.bin", "large.bin cannot be read: it is no text in UTF-8\n"),
         ("--tls-cert page.html --tls-password-file page.html", "cannot be used with that key and passphrase: "),
         ("--tls-cert page.html --tls-self-signed", "give either --tls-self-signed or --tls-cert"),
         ("--tls-client-ca page.html", "need tls_certificate"),
-        ("-H X-Name caf\u00e9", "--header must be printable ASCII, not 'X-Name: caf\u00e9'"),
+        ("-H X-Name caf\u00e9", "--header must be printable ASCII, not 'caf\u00e9'"),
     ],
 )
 def test_refuses_in_a_sentence(arguments: str, sentence: str, folder: Path) -> None:
@@ -293,6 +314,22 @@ def test_a_port_that_is_taken(folder: Path) -> None:
         port = taken.getsockname()[1]
         refusal = commands.doorkeep("http", str(port), *LOCAL, cwd=folder)
     assert refusal.stderr == f"doorkeep http: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+
+
+def test_a_port_for_privileged_users(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    denied = mock.Mock(side_effect=PermissionError(errno.EACCES, "Permission denied"))
+    monkeypatch.setattr(socket.socket, "bind", denied)
+    with pytest.raises(SystemExit), contextlib.redirect_stderr(io.StringIO()) as told:
+        http_server([str(folder), "80", *LOCAL])
+    reason = "Permission denied; ports below 1024 are for privileged users"
+    assert told.getvalue().endswith(f": cannot listen on 127.0.0.1 port 80: {reason}\n")
+
+
+def test_a_current_directory_that_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getcwd", mock.Mock(side_effect=FileNotFoundError))
+    with pytest.raises(SystemExit), contextlib.redirect_stderr(io.StringIO()) as told:
+        http_server(["0", *LOCAL])
+    assert told.getvalue().endswith(": the current directory is no longer there\n")
 
 
 def test_the_standard_command_refuses_in_a_sentence(

@@ -83,4 +83,5 @@ def test_streams_and_datagrams(handler: type, right: str, wrong: str) -> None:
 
 @pytest.mark.parametrize("url", ["tcp://127.0.0.1:0", "udp://127.0.0.1:0"])
 def test_other_handlers_suit_everywhere(url: str) -> None:
+    """Nothing is raised."""
     check_handler_suits("m:partial", partial, parse_address(url))

@@ -86,7 +86,7 @@ def test_prints_a_line_that_talks_to_it(url: str, tmp_path: Path) -> None:
     with running("serve", "--bind", url.format(pid=os.getpid()), cwd=tmp_path) as command:
         command.wait_for_line("^Talk to it from another terminal:$")
         line = command.wait_for_line("python")
-        answer = subprocess.run(line.string, shell=True, capture_output=True, text=True, timeout=20)
+        answer = subprocess.run(line.string, shell=True, capture_output=True, text=True, timeout=50)
         assert answer.stdout == "HELLO\n"
         end(command)
 
@@ -99,7 +99,7 @@ def test_a_line_for_each_of_several_addresses(tmp_path: Path) -> None:
         assert exchange(command.connect(tcp.server_address[1]), b"stream\n") == b"STREAM\n"
         lines = [command.wait_for_line("python").string for _ in urls]
         for line in lines:
-            answer = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=20)
+            answer = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=50)
             assert answer.stdout == "HELLO\n"
         end(command)
 
@@ -201,6 +201,28 @@ def test_requests_in_progress_finish(concurrency: str, number: int) -> None:
         if concurrency != "sync":  # its loop is where the handler is
             command.wait_for_log("server stopped")
         assert exchange(client, b"after\n") == b"AFTER\n"
+        assert command.wait() == 0
+
+
+@pytest.mark.parametrize("concurrency", ["thread", "pool", "green", "fork", "sync"])
+def test_conversations_are_told(concurrency: str, tmp_path: Path) -> None:
+    (tmp_path / "talking.py").write_text(
+        "import socket\n"
+        "from doorkeep import StreamRequestHandler\n"
+        "class Talks(StreamRequestHandler):\n"
+        "    def handle(self):\n"
+        "        with self.on_drain(lambda: self.connection.shutdown(socket.SHUT_RD)):\n"
+        "            self.wfile.write(b'hello\\n')\n"
+        "            self.rfile.read()\n"
+        "        self.wfile.write(b'goodbye\\n')\n"
+    )
+    arguments = ("serve", "talking:Talks", *ANY_PORT, "--concurrency", concurrency, "--drain-timeout", "none")
+    with running(*arguments, cwd=tmp_path) as command:
+        with command.connect(port_of(command)).makefile("rb") as answer:
+            assert answer.readline() == b"hello\n"
+            command.send_signal(signal.SIGTERM)
+            assert answer.read() == b"goodbye\n"
+        command.wait_for_log("server drained .* closed=0$")
         assert command.wait() == 0
 
 

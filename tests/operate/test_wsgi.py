@@ -79,9 +79,9 @@ def port_of(command: RunningCommand) -> int:
 def fetch(port: int, path: str = "/", body: bytes | None = None, context: Any = None) -> bytes:
     """Return the body of the answer to a request."""
     if context is None:
-        client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=50)
     else:
-        client = http.client.HTTPSConnection("localhost", port, timeout=20, context=context)
+        client = http.client.HTTPSConnection("localhost", port, timeout=50, context=context)
     try:
         client.request("GET" if body is None else "POST", path, body)
         return client.getresponse().read()
@@ -244,7 +244,7 @@ def application(environ, start_response):
     return [body]
 
 def fetch(server, *request):
-    client = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
+    client = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=50)
     client.request(*request)
     response = client.getresponse()
     answered = response.status, response.read()
@@ -282,7 +282,7 @@ from werkzeug.serving import make_server
 from tests.http.django_project import application as django_application
 
 def fetch(server, *request):
-    client = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
+    client = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=50)
     client.request(*request)
     response = client.getresponse()
     answered = response.status, response.read()

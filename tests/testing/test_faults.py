@@ -21,8 +21,8 @@ def pair() -> Iterator[Pair]:
     """Return two connected sockets."""
     left, right = socket.socketpair()
     with left, right:
-        left.settimeout(5)
-        right.settimeout(5)
+        left.settimeout(30)
+        right.settimeout(30)
         yield left, right
 
 
@@ -46,7 +46,7 @@ def test_takes_the_descriptor_over(pair: Pair) -> None:
     with FaultySocket(left) as faulty:
         assert faulty.fileno() == number
         assert left.fileno() == -1
-        assert faulty.gettimeout() == 5
+        assert faulty.gettimeout() == 30
         assert (faulty.family, faulty.type) == (left.family, left.type)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(number)
@@ -56,7 +56,7 @@ def test_accept_fails_and_then_accepts() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     with (
         FaultySocket(listener, accept=[OSError(errno.EMFILE, "none left")]) as faulty,
-        socket.create_connection(faulty.getsockname(), 5) as client,
+        socket.create_connection(faulty.getsockname(), 30) as client,
     ):
         with pytest.raises(OSError, match="none left"):
             faulty.accept()
@@ -80,7 +80,7 @@ def test_a_number_cuts_what_is_received(pair: Pair) -> None:
 def test_a_number_cuts_a_datagram() -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as plain, socket.socket(type=socket.SOCK_DGRAM) as sender:
         plain.bind(("127.0.0.1", 0))
-        plain.settimeout(5)
+        plain.settimeout(30)
         sender.bind(("127.0.0.1", 0))
         sender.sendto(b"hello", plain.getsockname())
         with FaultySocket(plain, recvfrom=[2]) as faulty:

@@ -57,7 +57,7 @@ def test_waits_for_what_another_thread_does() -> None:
     waiting = threading.Event()
 
     def act() -> None:
-        waiting.wait(5)
+        waiting.wait(30)
         ServerStarted(SERVER).emit()
         ServerDrained(SERVER, 1).emit()
 

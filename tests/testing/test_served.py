@@ -82,7 +82,7 @@ def test_the_client_stays_connected() -> None:
         assert service.client.recv(100) == b"ONE\n"
         service.client.sendall(b"two\n")
         assert service.client.recv(100) == b"TWO\n"
-        assert service.client.gettimeout() == 5
+        assert service.client.gettimeout() == served.TIMEOUT
 
 
 def test_further_clients_are_others_and_all_are_closed_at_the_end() -> None:
@@ -195,7 +195,7 @@ def test_the_outermost_server_tells_of_leaks_within() -> None:
 
 
 def test_a_handler_that_never_ends_is_reported_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(served, "TIMEOUT", 0.05)
+    monkeypatch.setattr(served, "DRAIN_TIMEOUT", 0.05)
     gate = Gate()
     try:
         with (
@@ -221,6 +221,7 @@ def test_a_server_may_be_shut_down_by_the_test() -> None:
     with serving(ThreadingTCPServer, Upper) as service:
         service.server.shutdown()
         service.server.server_close()
+    assert service.server.fileno() == -1
 
 
 def test_an_empty_datagram_is_an_answer() -> None:

@@ -12,12 +12,14 @@ import contextlib
 import logging
 import math
 import socket
+import sys
 import threading
 import time
 import weakref
 from typing import TYPE_CHECKING, Annotated, Any
 
 from doorkeep.connection.peers import idle_seconds_of
+from doorkeep.connection.prologue import is_tls
 from doorkeep.connection.registry import Connection
 from doorkeep.events import DeadlinePassed
 from doorkeep.settings import SECONDS, Setting
@@ -25,7 +27,7 @@ from doorkeep.settings import SECONDS, Setting
 if TYPE_CHECKING:
     from doorkeep.server import BaseServer
 
-__all__ = ["DeadlineSettings", "Deadlines", "cut", "is_idle_timeout", "tell_passed"]
+__all__ = ["DeadlineSettings", "Deadlines", "cut", "end_input", "is_idle_timeout", "tell_passed"]
 
 logger = logging.getLogger("doorkeep.deadlines")
 
@@ -165,9 +167,7 @@ class Deadlines:
         connection.due, setting = _first_deadline(server, connection, request, now)
         if connection.due > now:
             return
-        connection.due = math.inf
-        tell_passed(server, connection, setting)
-        cut(request)
+        connection.due = server._time_is_up(connection, request, setting)
 
 
 def _first_deadline(server: BaseServer, connection: Connection, request: Any, now: float) -> tuple[float, str]:
@@ -207,6 +207,18 @@ def tell_passed(server: BaseServer, connection: Connection, setting: str) -> Non
     if DeadlinePassed.listeners:
         seconds = time.monotonic() - connection.started
         DeadlinePassed(server, connection.client_address, setting, seconds).emit()
+
+
+def end_input(request: Any) -> None:
+    """Have a handler find the end of what it reads, after what has come, as if the client sent no more. It can answer.
+
+    An encrypted connection is cut, unless its context bears such an end (`OP_IGNORE_UNEXPECTED_EOF`).
+    """
+    if is_tls(request) and not request.context.options & getattr(sys.modules["ssl"], "OP_IGNORE_UNEXPECTED_EOF", 0):
+        cut(request)
+        return
+    with contextlib.suppress(OSError, TypeError):
+        socket.socket.shutdown(request, socket.SHUT_RD)
 
 
 def cut(request: Any) -> None:

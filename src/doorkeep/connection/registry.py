@@ -8,7 +8,10 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from doorkeep.connection.drain_notice import DrainNotice
 
 __all__ = ["Connection", "Connections", "method_of"]
 
@@ -19,12 +22,12 @@ class Connection(weakref.ref[Any]):
     `started` and `ready` are `time.monotonic()` seconds; `ready` is None until the prologue is over. `task` is what
     handles the request, once the prologue has begun: the identifier of a thread, a greenlet, a task of asyncio. `due`
     is the earliest moment at which one of its deadlines could pass. A handler that waits for its client may note the
-    moment until which it does, and the setting that says so: `waits_until`, `waits_for`. `progress` is for whoever
-    watches deadlines.
+    moment until which it does, and the setting that says so: `waits_until`, `waits_for`; or ask to be told of a
+    drain: `drain_notice`. `progress` is for whoever watches deadlines.
     """
 
     __slots__ = (
-        *("client_address", "counted", "due", "host", "key", "progress", "ready", "started", "task"),
+        *("client_address", "counted", "drain_notice", "due", "host", "key", "progress", "ready", "started", "task"),
         *("waits_for", "waits_until"),
     )
 
@@ -39,6 +42,7 @@ class Connection(weakref.ref[Any]):
     waits_until: float
     waits_for: str
     progress: Any
+    drain_notice: DrainNotice | None
 
     def __new__(cls, request: Any, lost: Callable[[Any], None], client_address: Any, host: str | None) -> Connection:
         connection = super().__new__(cls, request, lost)
@@ -46,7 +50,7 @@ class Connection(weakref.ref[Any]):
         connection.client_address = client_address
         connection.host = host
         connection.started = time.monotonic()
-        connection.ready = connection.task = connection.progress = None
+        connection.ready = connection.task = connection.progress = connection.drain_notice = None
         connection.due = connection.waits_until = math.inf
         connection.waits_for = ""
         connection.counted = False

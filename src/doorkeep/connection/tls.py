@@ -81,6 +81,8 @@ def server_context(
         except OSError as error:
             raise SettingError(f"{client_ca} cannot be used: {error}") from None
         context.verify_mode = ssl.CERT_REQUIRED
+    # Handlers never hear of such an end, and can still answer, as after the end of a plain connection.
+    context.options |= getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     if alpn:
         try:
             context.set_alpn_protocols(list(alpn))

@@ -1,4 +1,4 @@
-"""The access log: a line for each request, as `http.server` writes it, in the Combined Log Format, or as JSON."""
+"""The access log: a line for each request, as `http.server` writes it, in the Combined Log Format, as JSON; or none."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ _QUOTED = {**_CONTROL_CHARACTERS, ord('"'): r"\""}
 class LogMixIn:
     """The methods of a request handler that log, to `sys.stderr`.
 
-    The server's setting `access_log` decides how lines look. A `log_message` of the program's own gets what that
-    of the standard module gets, whatever the setting.
+    The server's setting `access_log` decides how lines look, and whether there are any: if it is "off", only what a
+    program gives `log_message` is written. A `log_message` of the program's own gets what that of the standard module
+    gets, whatever the setting.
     """
 
     _control_char_table: ClassVar[dict[int, str]] = _CONTROL_CHARACTERS
@@ -41,18 +42,25 @@ class LogMixIn:
 
     def log_request(self, code: Any = "-", size: Any = "-") -> None:
         """Log a request as it is answered; called by `send_response`."""
-        if isinstance(code, HTTPStatus):
+        if code.__class__ is HTTPStatus:
             code = code.value
-        if self._log_format() != "standard" and self._exchanges is not None and self._exchanges.in_progress:
-            self._exchanges.logged = code  # the line is written when there is more to tell
-            if size != "-":
-                self._exchanges.size = size
-        else:
+        log_format = self._log_format()
+        if log_format == "off":
+            return
+        exchanges = self._exchanges
+        if log_format == "standard" or exchanges is None or not exchanges.in_progress:
             self.log_message('"%s" %s %s', self.requestline, str(code), str(size))
+            return
+        exchanges.logged = code  # the line is written when there is more to tell
+        if size != "-":
+            exchanges.size = size
 
     def log_error(self, format: str, *args: Any) -> None:
         """Log a request that cannot be answered as it wishes; the arguments are those of `log_message`."""
-        if self._log_format() != "standard" and self._exchanges is not None and self._exchanges.began:
+        log_format = self._log_format()
+        if log_format == "off":
+            return
+        if log_format != "standard" and self._exchanges is not None and self._exchanges.began:
             self._exchanges.error = format % args
             self._exchanges.logged = "-"
         else:
@@ -82,20 +90,20 @@ class LogMixIn:
 
     def _log_format(self) -> str:
         exchanges = self._exchanges
-        if exchanges is None or exchanges.access_log == "standard" or _has_own_log(self):
+        if exchanges is None or exchanges.settings.access_log == "standard" or _has_own_log(self):
             return "standard"
-        return exchanges.access_log
+        return exchanges.settings.access_log
 
     def _log_exchange(self, exchanges: Exchanges) -> None:
         """Log a request whose response is over."""
         headers = {} if exchanges.head is None else self.headers
         referer, user_agent = headers.get("Referer"), headers.get("User-Agent")
-        if exchanges.access_log == "json":
+        if exchanges.settings.access_log == "json":
             self._write_json(
                 request=self.requestline,
                 status=exchanges.logged if isinstance(exchanges.logged, int) else None,
                 size=int(exchanges.size) if str(exchanges.size).isdecimal() else None,
-                seconds=round(time.monotonic() - exchanges.began, 6),
+                seconds=round(time.monotonic() - exchanges.began, 6) if exchanges.began else None,
                 referer=referer,
                 user_agent=user_agent,
                 error=exchanges.error or None,

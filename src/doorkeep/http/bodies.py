@@ -7,19 +7,18 @@ whether the next request begins where the connection's reader is.
 from __future__ import annotations
 
 import io
+import math
 import re
-from collections.abc import Callable, Iterator
-from types import TracebackType
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from doorkeep.file_interface import InputFile
 from doorkeep.http.head import MOST_FIELDS, HeadError, IncompleteRequestError, RequestError, parse_fields
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from _typeshed import WriteableBuffer
 
-__all__ = ["Body", "BodyError"]
+__all__ = ["Body", "BodyError", "BodyTooLongError", "RawBody"]
 
 # In bytes, with the line end: what others take from 4 KiB (Go) to 16 KiB (nginx).
 _LONGEST_CHUNK_LINE: Final = 4096
@@ -44,47 +43,64 @@ _MOST_OF_A_CHUNK: Final = 2**63 - 1
 
 
 class BodyError(RequestError):
-    """The body of a request is malformed: where it ends, nobody can tell."""
+    """The body of a request cannot be read to its end, as it is malformed or too long."""
 
 
-class Body:
+class BodyTooLongError(BodyError):
+    """The body of a request is longer than the server takes (RFC 9110 section 15.5.14)."""
+
+    def __init__(self) -> None:
+        super().__init__(413, "Content Too Large", "The body of the request is longer than this server takes")
+
+
+class Body(InputFile):
     """Reads the body of one request from a connection, and nothing after it; the interface of `io.BufferedReader`.
 
     `reader` is the connection's: anything that blocks in `read` and `readline`, and has `read1`, `peek` and `fileno` as
-    far as those of the body are called. `content_length` is in bytes, None for a chunked body. `on_first_read` is
-    called before the first read that needs the client to send, once.
+    far as those of the body are called. `content_length` is in bytes, None for a chunked body, and `longest` how many
+    such a one may come to, None for any number. `on_first_read` is called before the first read that needs the client
+    to send, once.
 
-    Reading raises `IncompleteRequestError`, a `ConnectionError`, where the connection ends before the body does, and
-    `BodyError` where the body is malformed; from then on, every read does. `trailers` are the fields after a chunked
-    body, once it has been read to its end; they are never among the headers. `close` leaves the connection open.
-    What a call had read when the connection failed is lost.
+    Reading raises `IncompleteRequestError`, a `ConnectionError`, where the connection ends before the body does,
+    `BodyError` where the body is malformed, and `BodyTooLongError` before the chunk that makes it too long; from then
+    on, every read does, and `error` is what it raises. `trailers` are the fields after a chunked body, once it has been
+    read to its end; they are never among the headers. `close` leaves the connection open. What a call had read when
+    the connection failed is lost.
     """
 
     __slots__ = (
         "__weakref__",
+        "_allowed",
         "_before_reading",
         "_due",
-        "_error",
         "_extensions",
         "_left",
+        "_source",
         "_trailer_lines",
         "closed",
+        "error",
         "reader",
         "trailers",
     )
 
-    mode = "rb"
-
     def __init__(
-        self, reader: Any, content_length: int | None, on_first_read: Callable[[], object] | None = None
+        self,
+        reader: Any,
+        content_length: int | None,
+        on_first_read: Callable[[], object] | None = None,
+        longest: int | None = None,
     ) -> None:
         self.reader = reader
+        # Where the next bytes come from.
+        self._source = reader
         # Bytes that are to come of the body, or of the chunk; and what is due after them.
         self._left = content_length or 0
         self._due = _SIZE if content_length is None else _END
         self._before_reading = on_first_read
         self._extensions = _EXTENSIONS
-        self._error: Exception | None = None
+        # Bytes that may still be announced by chunks.
+        self._allowed = math.inf if longest is None else longest
+        self.error: Exception | None = None
         self._trailer_lines: list[bytes] = []
         self.trailers: list[tuple[str, str]] = []
         self.closed = False
@@ -111,7 +127,7 @@ class Body:
                 if limit < 0:
                     return False
                 while self._left:
-                    self._take(self.reader.read(min(self._left, _PIECE)))
+                    self._take(self._source.read(min(self._left, _PIECE)))
         except (BodyError, IncompleteRequestError):
             return False
         return True
@@ -120,8 +136,8 @@ class Body:
 
     def _more(self) -> int:
         """Return how many bytes can be read up to the next chunk, or the end of the body; 0 if it has ended."""
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         if self._before_reading is not None and not self.finished:
             call, self._before_reading = self._before_reading, None
             call()
@@ -139,36 +155,43 @@ class Body:
         return data
 
     def _fail(self, error: Exception) -> NoReturn:
-        self._error = error
+        self.error = error
         raise error
 
     def _next_chunk(self) -> None:
         """Read up to the first byte of the next chunk, or behind the last. May be called again after an `OSError`."""
         if self._due is _LINE_END:
-            if self._line(2) != b"\r\n":
-                self._fail(BodyError(400, "Bad chunk"))
-            self._due = _SIZE
+            self._read_line_end()
         if self._due is _SIZE:
-            line = self._line(_LONGEST_CHUNK_LINE)
-            match = _CHUNK_LINE(line)
-            if match is None or (size := int(match[1], 16)) > _MOST_OF_A_CHUNK:
-                self._fail(BodyError(400, "Bad chunk size"))
-            self._extensions += size - max(len(line) - _LONGEST_SIZE_LINE, 0)
-            if self._extensions < 0:
-                self._fail(BodyError(400, "Chunk lines too long"))
-            self._left = size
-            self._due = _LINE_END if size else _TRAILERS
+            self._read_size()
         if self._due is _TRAILERS:
             self._read_trailers()
-            self._due = _END
 
-    def _line(self, limit: int) -> bytes:
-        line: bytes = self.reader.readline(limit)
-        if not line.endswith(b"\n") and len(line) < limit:
-            self._fail(IncompleteRequestError("the client hung up within the body of its request"))
+    # Each of these returns what it has read.
+
+    def _read_line_end(self) -> bytes:
+        line = self._line(2)
+        if line != b"\r\n":
+            self._fail(BodyError(400, "Bad chunk"))
+        self._due = _SIZE
         return line
 
-    def _read_trailers(self) -> None:
+    def _read_size(self) -> bytes:
+        line = self._line(_LONGEST_CHUNK_LINE)
+        match = _CHUNK_LINE(line)
+        if match is None or (size := int(match[1], 16)) > _MOST_OF_A_CHUNK:
+            self._fail(BodyError(400, "Bad chunk size"))
+        self._extensions += size - max(len(line) - _LONGEST_SIZE_LINE, 0)
+        if self._extensions < 0:
+            self._fail(BodyError(400, "Chunk lines too long"))
+        self._allowed -= size
+        if self._allowed < 0:
+            self._fail(BodyTooLongError())
+        self._left = size
+        self._due = _LINE_END if size else _TRAILERS
+        return line
+
+    def _read_trailers(self) -> bytes:
         lines = self._trailer_lines
         while (line := self._line(_LONGEST_TRAILERS + 1)) != b"\r\n":
             lines.append(line)
@@ -180,12 +203,16 @@ class Body:
             self.trailers = parse_fields(lines)
         except HeadError as error:
             self._fail(BodyError(error.status, error.reason))
+        self._due = _END
+        return b"".join([*lines, line])
+
+    def _line(self, limit: int) -> bytes:
+        line: bytes = self.reader.readline(limit)
+        if not line.endswith(b"\n") and len(line) < limit:
+            self._fail(IncompleteRequestError("the client hung up within the body of its request"))
+        return line
 
     # -- Reading -------------------------------------------------------------------------------------------------
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise ValueError("I/O operation on closed file.")
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return the next `size` bytes, fewer only at the end of the body; all that is left if `size` is negative."""
@@ -194,7 +221,7 @@ class Body:
         pieces: list[bytes] = []
         while wanted and (left := self._more()):
             limit = min(left, _PIECE) if wanted < 0 else min(wanted, left, _PIECE)
-            piece = self._take(self.reader.read(limit))
+            piece = self._take(self._source.read(limit))
             pieces.append(piece)
             if wanted > 0:
                 wanted -= len(piece)
@@ -206,7 +233,7 @@ class Body:
         wanted = _PIECE if size is None or size < 0 else min(size, _PIECE)
         if not wanted or not (left := self._more()):
             return b""
-        read = getattr(self.reader, "read1", self.reader.read)
+        read = getattr(self._source, "read1", self._source.read)
         return self._take(read(min(wanted, left)))
 
     def peek(self, size: int = 0, /) -> bytes:
@@ -215,7 +242,7 @@ class Body:
         left = self._more()
         if not left:
             return b""
-        data: bytes = self.reader.peek(1)[:left]
+        data: bytes = self._source.peek(1)[:left]
         if not data:
             self._take(data)
         return data
@@ -226,7 +253,7 @@ class Body:
         wanted = -1 if size is None else size
         pieces: list[bytes] = []
         while wanted and (left := self._more()):
-            piece = self._take(self.reader.readline(left if wanted < 0 else min(wanted, left)))
+            piece = self._take(self._source.readline(left if wanted < 0 else min(wanted, left)))
             pieces.append(piece)
             if piece.endswith(b"\n"):
                 break
@@ -245,16 +272,6 @@ class Body:
                 break
         return lines
 
-    def __iter__(self) -> Iterator[bytes]:
-        self._check_open()
-        return self
-
-    def __next__(self) -> bytes:
-        line = self.readline()
-        if not line:
-            raise StopIteration
-        return line
-
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """As `read` of the buffer's length; return how many bytes were written to it."""
         return _fill(buffer, self.read)
@@ -269,56 +286,41 @@ class Body:
         """Refuse to be read any further. The connection stays open, and `drain` may still be called."""
         self.closed = True
 
-    def __enter__(self) -> Self:
-        self._check_open()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
     def fileno(self) -> int:
         """Return the descriptor of the connection."""
         number: int = self.reader.fileno()
         return number
 
-    def readable(self) -> bool:
-        self._check_open()
-        return True
 
-    def writable(self) -> bool:
-        self._check_open()
-        return False
+class RawBody(Body):
+    """A chunked body as it came: chunks with the lines around them, and the trailers.
 
-    def seekable(self) -> bool:
-        self._check_open()
-        return False
+    For programs that decode such bodies themselves. What a `Body` refuses this one refuses too, when it comes to it,
+    and it ends where the body ends, behind its last empty line. `longest` counts the content alone.
+    """
 
-    def isatty(self) -> bool:
-        self._check_open()
-        return False
+    __slots__ = ("_content",)
 
-    def flush(self) -> None:
-        self._check_open()
+    def __init__(
+        self, reader: Any, on_first_read: Callable[[], object] | None = None, longest: int | None = None
+    ) -> None:
+        super().__init__(reader, None, on_first_read, longest)
+        # Bytes of content that follow the line that is being read.
+        self._content = 0
 
-    def tell(self) -> NoReturn:
-        raise io.UnsupportedOperation("a connection has no position")
-
-    def seek(self, offset: int, whence: int = 0, /) -> NoReturn:
-        raise io.UnsupportedOperation("a connection has no position")
-
-    def truncate(self, size: int | None = None, /) -> NoReturn:
-        raise io.UnsupportedOperation("a connection has no position")
-
-    def write(self, data: object, /) -> NoReturn:
-        raise io.UnsupportedOperation("not writable")
-
-    def writelines(self, lines: object, /) -> NoReturn:
-        raise io.UnsupportedOperation("not writable")
-
-    def detach(self) -> NoReturn:
-        raise io.UnsupportedOperation("there is no raw stream below")
+    def _next_chunk(self) -> None:
+        """Go on to the next line of the framing, or from the line with its size to the content of a chunk."""
+        if self._content:
+            self._source, self._left, self._content = self.reader, self._content, 0
+            return
+        if self._due is _LINE_END:
+            line = self._read_line_end()
+        elif self._due is _SIZE:
+            line = self._read_size()
+            self._content = self._left
+        else:
+            line = self._read_trailers()
+        self._source, self._left = io.BufferedReader(io.BytesIO(line), len(line)), len(line)
 
 
 def _fill(buffer: WriteableBuffer, read: Callable[[int], bytes]) -> int:

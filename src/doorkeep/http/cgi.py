@@ -6,6 +6,7 @@ import base64
 import binascii
 import contextlib
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,7 @@ class CGIHTTPRequestHandler(SimpleHTTPRequestHandler):
     cgi_directories: list[str] = ["/cgi-bin", "/htbin"]  # noqa: RUF012  # for programs to change in place
     #: Whether this system forks; where it does, each program must be executable.
     have_fork = hasattr(os, "fork")
+    decodes_chunked = True
 
     cgi_info: tuple[str, str]
 
@@ -108,7 +110,7 @@ class CGIHTTPRequestHandler(SimpleHTTPRequestHandler):
                 self.log_error("CGI script cannot be run: %s", error)
                 denied = isinstance(error, PermissionError)
                 return self.send_error(HTTPStatus.FORBIDDEN if denied else HTTPStatus.INTERNAL_SERVER_ERROR)
-            with _ending(process):
+            with _ending(process, self.connection):
                 self._send_output(process)
         if process.returncode:
             self.log_error(f"CGI script exit code {process.returncode}")
@@ -179,7 +181,7 @@ class CGIHTTPRequestHandler(SimpleHTTPRequestHandler):
         output = process.stdout.fileno()
         head_is_over = False
         line_ends = b""
-        while block := call_beside(os.read, output, _BLOCK):
+        while block := call_beside(_read, output, self.connection):
             if self.command != "HEAD":
                 self.wfile.write(block)
             elif not head_is_over:
@@ -226,17 +228,55 @@ def _unprivileged() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _ending(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Wait at the end of a block for a process; kill it if the block fails, as when its client has gone."""
+def _ending(process: subprocess.Popen[bytes], client: Any) -> Iterator[None]:
+    """Wait at the end of a block for a process; kill it if the block fails, or the client has gone."""
     try:
         yield
-        call_beside(process.wait)
+        call_beside(_wait_for_end, process, client)
     finally:
         if process.returncode is None:
             process.kill()
             process.wait()
         assert process.stdout is not None
         process.stdout.close()
+
+
+def _read(output: int, client: Any) -> bytes:
+    """Return what a program has written, waiting for it; nothing at the end of its output."""
+    _wait_beside(client, output)
+    return os.read(output, _BLOCK)
+
+
+def _wait_for_end(process: subprocess.Popen[bytes], client: Any) -> None:
+    """Wait for a program that has closed its output."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):  # where the kernel does not tell
+        process.wait()
+        return
+    try:
+        _wait_beside(client, descriptor)
+    except ConnectionAbortedError:
+        if process.poll() is None:  # else both have ended
+            raise
+    finally:
+        os.close(descriptor)
+    process.wait()
+
+
+def _wait_beside(client: Any, descriptor: int) -> None:
+    """Wait until a descriptor is readable; raises `ConnectionAbortedError` if the client's connection ends before.
+
+    That is when both directions have ended, as by a deadline or a reset: who has but sent all it wants to say may
+    be waiting for the answer.
+    """
+    if not hasattr(select, "poll"):
+        return
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    poller.register(client, 0)  # which leaves what cannot be left out
+    if any(found != descriptor for found, _ in poller.poll()):
+        raise ConnectionAbortedError("the client of a CGI script has gone")
 
 
 def _authorization(field: str) -> dict[str, str]:

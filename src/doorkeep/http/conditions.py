@@ -10,17 +10,21 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-__all__ = ["Validators", "failed_condition", "may_send_range", "parse_http_date", "validators_of"]
+__all__ = ["SETTLED_AFTER", "Validators", "failed_condition", "may_send_range", "parse_http_date", "validators_of"]
 
 # An entity tag (RFC 9110, section 8.8.3).
 _ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
-# Seconds for which a file must have been left alone before its date says that nothing else has changed in it.
-_STRONG_AFTER = 1
+# Seconds for which a file must have been left alone before its times tell this state of it from all others: a change
+# within one tick of the file system's clock, a few milliseconds or on FAT two seconds, does not show.
+SETTLED_AFTER = 2.0
 
 
 class Validators(NamedTuple):
-    """What identifies a state of a file: its entity tag, a strong one, and its last change in whole seconds."""
+    """What identifies a state of a file: its entity tag, and its last change in whole seconds.
+
+    A tag that is weak here never matches, not even one that is the same (see `validators_of`).
+    """
 
     etag: str
     modified: int
@@ -31,12 +35,15 @@ class Validators(NamedTuple):
         return _http_date(self.modified)
 
 
-def validators_of(status: os.stat_result) -> Validators:
-    """Return the validators of a file by its status.
+def validators_of(status: os.stat_result, now: float) -> Validators:
+    """Return the validators of a file by its status, at the time `now`, in seconds since the epoch.
 
-    The tag changes with whatever replaces or rewrites the file, as far as its file system's clock tells.
+    The tag changes with whatever replaces or rewrites the file. While a further change might not show, it is a weak one
+    (RFC 9110, section 8.8.1) of its own, so that whoever has got that gets the file anew.
     """
-    return Validators(f'"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"', int(status.st_mtime))
+    tag = f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
+    is_settled = status.st_mtime <= now - SETTLED_AFTER
+    return Validators(f'"{tag}"' if is_settled else f'W/"{tag}-unsettled"', int(status.st_mtime))
 
 
 def failed_condition(headers: Any, validators: Validators) -> HTTPStatus | None:
@@ -69,14 +76,14 @@ def may_send_range(if_range: str | None, validators: Validators, now: float) -> 
     """Return whether If-Range allows a part of the content (section 13.1.5); None: the request has no such field.
 
     A tag must be the same and strong, a date the very one that was sent, of a file that does not change just now:
-    within a second of `now`, seconds since the epoch, one date may stand for two states.
+    just before `now`, seconds since the epoch, one date may stand for two states.
     """
     if if_range is None:
         return True
     tag = _ENTITY_TAG.fullmatch(if_range.strip())
     if tag is not None:
         return tag[1] is None and tag[2] == validators.etag
-    return parse_http_date(if_range) == validators.modified and validators.modified <= now - _STRONG_AFTER
+    return parse_http_date(if_range) == validators.modified and validators.modified <= now - SETTLED_AFTER
 
 
 @lru_cache(maxsize=256)

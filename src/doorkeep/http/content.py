@@ -107,7 +107,7 @@ class FileContent(io.RawIOBase):
         while len(data) < len(wanted):
             more = os.pread(self._file.fileno(), len(wanted) - len(data), wanted.start + len(data))
             if not more:
-                raise FileShrankError("a file became shorter while it was sent")
+                raise FileShrankError("the file became shorter while it was sent")
             data += more
         return data
 
@@ -118,4 +118,4 @@ class FileContent(io.RawIOBase):
 
     def _send(self, piece: range, connection: Any) -> None:
         if connection.sendfile(self._file, piece.start, len(piece)) < len(piece):
-            raise FileShrankError("a file became shorter while it was sent")
+            raise FileShrankError("the file became shorter while it was sent")

@@ -10,20 +10,23 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from doorkeep.connection.deadlines import end_input
+
 if TYPE_CHECKING:
     from doorkeep.http.handler import BaseHTTPRequestHandler
 
-__all__ = ["ClientLeft", "EventStream"]
+__all__ = ["EventStream", "StreamEnded"]
 
 _line_ends = re.compile(r"\r\n|\r|\n")
 
 
-class ClientLeft(ConnectionError):
-    """The client no longer listens."""
+class StreamEnded(ConnectionError):
+    """The client no longer listens, or the server drains."""
 
 
 class EventStream:
-    """Answers a request with events, for the length of a `with` block, which ends when the client leaves.
+    """Answers a request with events, for the length of a `with` block, which ends when the client leaves, or when the
+    server drains: the client will find another.
 
         def do_GET(self):
             with EventStream(self) as events:
@@ -31,8 +34,8 @@ class EventStream:
                     events.send(time.ctime())
                     events.wait(1)
 
-    That it has left, `send`, `comment` and `wait` notice: they raise `ClientLeft`, which does not leave the block. The
-    end of the block closes the connection. A page then connects again, until it is answered with status 204.
+    That, `send`, `comment` and `wait` notice: they raise `StreamEnded`, which does not leave the block. The end of the
+    block closes the connection. A page then connects again, until it is answered with status 204.
 
     `headers` are sent beside those that the stream needs. After `keep_alive` seconds without an event `wait` sends a
     comment, so that nobody on the way takes the connection for dead; None: never.
@@ -48,6 +51,8 @@ class EventStream:
         self._headers = headers or {}
         self._keep_alive = keep_alive
         self._last_sent = time.monotonic()
+        self._drains = False
+        self._until_drain = handler.on_drain(self._end)
 
     @property
     def last_event_id(self) -> str | None:
@@ -69,12 +74,14 @@ class EventStream:
             handler.send_header(name, value)
         handler.end_headers()
         handler.wfile.flush()
+        self._until_drain.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        return isinstance(error, ClientLeft) and error.args == (self,)
+        self._until_drain.__exit__(kind, error, traceback)
+        return isinstance(error, StreamEnded) and error.args == (self,)
 
     def send(
         self, data: str = "", *, event: str | None = None, id: str | None = None, retry: float | None = None
@@ -83,7 +90,7 @@ class EventStream:
 
         `event` is its type, for `addEventListener`; None: "message". `id` is what the client tells as `Last-Event-ID`
         when it connects again, which it does after `retry` seconds. `ValueError` for a type or an id with a line end,
-        or an id with a zero byte. Raises `ClientLeft` if the client has left.
+        or an id with a zero byte. Raises `StreamEnded`.
         """
         lines = []
         if event is not None:
@@ -98,11 +105,11 @@ class EventStream:
         self._write(lines)
 
     def comment(self, text: str = "") -> None:
-        """Send a comment, of which a page sees nothing: it keeps the connection alive. Raises `ClientLeft`."""
+        """Send a comment, of which a page sees nothing: it keeps the connection alive. Raises `StreamEnded`."""
         self._write([f": {line}" for line in _line_ends.split(text)])
 
     def wait(self, seconds: float) -> None:
-        """Wait so long, and keep the connection alive meanwhile. Raises `ClientLeft` as soon as the client leaves."""
+        """Wait so long, and keep the connection alive meanwhile. Raises `StreamEnded` as soon as there is reason to."""
         end = time.monotonic() + seconds
         while (rest := end - time.monotonic()) > 0:
             if self._keep_alive is not None:
@@ -113,29 +120,35 @@ class EventStream:
                 self.comment()
 
     def _listen(self, seconds: float) -> None:
-        """Wait for the client to leave, which is all that it can do after its request."""
+        """Wait for the end of what the client sends, which is all that can come after its request."""
         connection = self._handler.connection
         before = connection.gettimeout()
         connection.settimeout(seconds)
         try:
             if not connection.recv(1 << 16):
-                raise ClientLeft(self)
+                raise StreamEnded(self)
         except TimeoutError:
             return
-        except ClientLeft:
+        except StreamEnded:
             raise
         except OSError as error:
-            raise ClientLeft(self) from error
+            raise StreamEnded(self) from error
         finally:
             connection.settimeout(before)
 
+    def _end(self) -> None:
+        self._drains = True
+        end_input(self._handler.connection)
+
     def _write(self, lines: list[str]) -> None:
+        if self._drains:
+            raise StreamEnded(self)
         wfile: Any = self._handler.wfile
         try:
             wfile.write("\n".join([*lines, "", ""]).encode())
             wfile.flush()
         except OSError as error:
-            raise ClientLeft(self) from error
+            raise StreamEnded(self) from error
         self._last_sent = time.monotonic()
 
 

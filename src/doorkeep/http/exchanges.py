@@ -7,12 +7,13 @@ are not led to their methods by `handle_one_request`, are left alone.
 
 from __future__ import annotations
 
-import io
 import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from doorkeep.http.bodies import Body
+from doorkeep.events import BodyTooLong
+from doorkeep.http.bodies import Body, BodyTooLongError, RawBody
+from doorkeep.http.body_writers import BodyDropper, BodyWriter, ChunkedWriter
 from doorkeep.http.pace import PacedReader
 from doorkeep.http.settings import HTTPSettings
 from doorkeep.server import BaseServer
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from doorkeep.http.handler import BaseHTTPRequestHandler
     from doorkeep.http.head import Head
 
-__all__ = ["BodyWriter", "Exchanges"]
+__all__ = ["LATE", "Exchanges"]
+
+# What a connection waits for whose head has not come in time, but that its handler notices it.
+LATE = "late head"
 
 # Of handlers under servers that are not for HTTP.
 _DEFAULTS = HTTPSettings()
@@ -41,16 +45,18 @@ class Exchanges:
     """
 
     __slots__ = (
-        *("_connection", "_continue_is_due", "_count", "_no_body", "_settings", "_under_our_server"),
+        *("_connection", "_continue_is_due", "_count", "_is_timed", "_no_body", "_server", "settings"),
         *("began", "body_writer", "error", "has_begun", "head", "in_progress", "is_delimited", "leaves_unread"),
         *("logged", "size", "status"),
     )
 
     def __init__(self, server: Any, request: Any) -> None:
-        self._settings: HTTPSettings = server if isinstance(server, HTTPSettings) else _DEFAULTS
-        self._under_our_server = isinstance(server, BaseServer)
+        self.settings: HTTPSettings = server if isinstance(server, HTTPSettings) else _DEFAULTS
+        self._is_timed = self.settings.access_log in ("combined", "json")
+        self._server: BaseServer | None = None
         self._connection: Connection | None = None
         if isinstance(server, BaseServer):
+            self._server = server
             self._connection = server._requests_in_progress.get(request)
         self._count = 0
         # The body of requests that have none, and the stream that it does not read.
@@ -70,16 +76,6 @@ class Exchanges:
 
     # -- The request ---------------------------------------------------------------------------------------------
 
-    @property
-    def access_log(self) -> str:
-        """How lines of the access log look."""
-        return self._settings.access_log
-
-    @property
-    def host_required(self) -> bool:
-        """Whether requests must name their host."""
-        return self._settings.host_required
-
     def begin(self) -> bool:
         """Begin to wait for a request; return whether there may be one."""
         self._reset()
@@ -88,24 +84,38 @@ class Exchanges:
         connection = self._connection
         if connection is not None:
             if self._count == 1:
-                self._wait(connection, "head_timeout", self._settings.head_timeout)
+                self._wait(connection, "head_timeout", self.settings.head_timeout)
             else:
-                self._wait(connection, "keep_alive_timeout", self._settings.keep_alive_timeout)
+                self._wait(connection, "keep_alive_timeout", self.settings.keep_alive_timeout)
+                if self._count == 2 and self._server is not None:
+                    self._server._expect_drain()
                 # After that, so that a server that drains either sees us waiting, or is seen.
-                return self._settings._keeps_connections
+                return self.settings._keeps_connections
         return True
 
-    def line_came(self) -> None:
-        """Note that the request has begun to come."""
-        if self._settings.access_log != "standard":
+    def came(self) -> None:
+        """Note that some of the request has come."""
+        if self._is_timed and not self.began:
             self.began = time.monotonic()
+
+    def line_came(self) -> None:
+        """Note that the request line has come; raises `TimeoutError` as `check_time` does."""
+        self.came()
+        self.check_time()
         if self._count > 1 and self._connection is not None:
-            self._wait(self._connection, "head_timeout", self._settings.head_timeout)
+            self._wait(self._connection, "head_timeout", self.settings.head_timeout)
 
     def head_came(self) -> None:
         """Note that the head of the request has come, or that it never will."""
+        if self._is_timed:
+            self.came()
         if self._connection is not None:
             self._wait(self._connection, "", None)
+
+    def check_time(self) -> None:
+        """Raise `TimeoutError` if the head has not come in time, and the server has ended what is read therefore."""
+        if self._connection is not None and self._connection.waits_for == LATE and not self.status:
+            raise TimeoutError
 
     def end(self) -> None:
         """Note that the request and its response are over."""
@@ -116,6 +126,19 @@ class Exchanges:
         connection.waits_until = math.inf if seconds is None else time.monotonic() + seconds
 
     # -- Its body ------------------------------------------------------------------------------------------------
+
+    def refuses_body(self, handler: BaseHTTPRequestHandler) -> bool:
+        """Return whether the body of the request in progress is said to be too long; nothing of it is to be read."""
+        head, most = self.head, self.settings.max_body_size
+        if most is None or not self.in_progress or head is None or (head.content_length or 0) <= most:
+            return False
+        self.leaves_unread = not head.expects_continue
+        self._tell_too_long(handler)
+        return True
+
+    def _tell_too_long(self, handler: BaseHTTPRequestHandler) -> None:
+        if BodyTooLong.listeners and self.settings.max_body_size is not None:
+            BodyTooLong(handler.server, handler.client_address, self.settings.max_body_size).emit()
 
     def awaits_continue(self) -> bool:
         """Let the client know as soon as its body is read; return whether there is a body in progress to be read."""
@@ -136,10 +159,16 @@ class Exchanges:
             if known is None or known[0] is not stream or known[1].closed:
                 known = self._no_body = stream, Body(stream, 0)
             return known[1]
-        rate = self._settings.min_body_rate
+        rate = self.settings.min_body_rate
         if rate is not None and self._connection is not None:
             stream = PacedReader(stream, self._connection, rate)
-        return Body(stream, head.content_length, handler._send_continue if self._continue_is_due else None)
+        on_first_read = handler._send_continue if self._continue_is_due else None
+        if head.content_length is not None:
+            return Body(stream, head.content_length, on_first_read)
+        longest = self.settings.max_body_size
+        if handler.decodes_chunked:
+            return Body(stream, None, on_first_read, longest)
+        return RawBody(stream, on_first_read, longest)
 
     def continue_sent(self) -> bool:
         """Note that the client is to be told to go on; return whether it has to be, as it has no answer yet."""
@@ -153,9 +182,11 @@ class Exchanges:
         if body.finished:
             return True
         handler.wfile.flush()  # the client may wait for the answer
-        if body.drain(self._settings.max_unread_body):
+        if body.drain(self.settings.max_unread_body):
             return True
         self.leaves_unread = not self._continue_is_due
+        if isinstance(body.error, BodyTooLongError):
+            self._tell_too_long(handler)
         return False
 
     # -- The response --------------------------------------------------------------------------------------------
@@ -165,12 +196,26 @@ class Exchanges:
 
         Returns what its body is to be written to, None for `wfile` itself.
         """
+        if self._is_framed(handler):
+            self.has_begun = True
+            return None
         writer = self._frame_body(handler)
-        keeps = self.has_begun and self._under_our_server and not handler.close_connection
+        keeps = self.has_begun and self._server is not None and not handler.close_connection
         if keeps and handler.request_version == "HTTP/1.0" and not _has_header(handler, b"connection:"):
             # What a client of HTTP/1.0 asks for must be granted, or it waits for the end (RFC 9112 appendix C.2.2).
             handler.send_header("Connection", "keep-alive")
         return writer
+
+    def _is_framed(self, handler: BaseHTTPRequestHandler) -> bool:
+        """Return whether nothing is to be added, as is usual."""
+        return (
+            self.is_delimited
+            and 200 <= self.status < 204
+            and handler.request_version == "HTTP/1.1"
+            and not handler.close_connection
+            and handler.command not in ("HEAD", "CONNECT")
+            and not self._is_last()
+        )
 
     def _frame_body(self, handler: BaseHTTPRequestHandler) -> BodyWriter | None:
         status = self.status
@@ -180,12 +225,12 @@ class Exchanges:
         if is_tunnel or status < 200:
             return None
         self.has_begun = True
-        if not handler.close_connection and self._is_last():
+        if self._is_untold_close(handler) if handler.close_connection else self._is_last():
             handler.send_header("Connection", "close")
         if status in (204, 304) or handler.command == "HEAD":
             self.size = 0
             return BodyDropper(handler.wfile)
-        if self.is_delimited or handler.close_connection or not self._under_our_server or _is_delimited(handler):
+        if self.is_delimited or handler.close_connection or self._server is None or _is_delimited(handler):
             return BodyDropper(handler.wfile) if status == 205 else None
         if status == 205:
             handler.send_header("Content-Length", "0")
@@ -196,8 +241,13 @@ class Exchanges:
         handler.send_header("Connection", "close")
         return None
 
+    def _is_untold_close(self, handler: BaseHTTPRequestHandler) -> bool:
+        """Return whether the client is yet to be told that the connection closes (RFC 9112 section 9.6)."""
+        speaks_it = min(handler.protocol_version, handler.request_version) >= "HTTP/1.1"
+        return speaks_it and self._server is not None and not _has_header(handler, b"connection:")
+
     def _is_last(self) -> bool:
-        settings = self._settings
+        settings = self.settings
         most = settings.max_requests_per_connection
         return (most is not None and self._count >= most) or self._continue_is_due or not settings._keeps_connections
 
@@ -209,71 +259,3 @@ def _is_delimited(handler: BaseHTTPRequestHandler) -> bool:
 
 def _has_header(handler: BaseHTTPRequestHandler, *names: bytes) -> bool:
     return any(line.lower().startswith(names) for line in handler._headers_buffer)
-
-
-class BodyWriter:
-    """Stands for `wfile` while a body is written that cannot go out as it is; `size` is how much of it went out."""
-
-    mode = "wb"
-    closed = False
-
-    size = 0
-
-    def __init__(self, wfile: Any) -> None:
-        self.wfile = wfile
-
-    def write(self, data: Any, /) -> int:
-        raise NotImplementedError
-
-    def end(self) -> None:
-        """End the body."""
-
-    def writelines(self, lines: Any, /) -> None:
-        for line in lines:
-            self.write(line)
-
-    def flush(self) -> None:
-        self.wfile.flush()
-
-    def close(self) -> None:
-        self.flush()
-
-    def fileno(self) -> int:
-        number: int = self.wfile.fileno()
-        return number
-
-    def writable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
-    def isatty(self) -> bool:
-        return False
-
-
-io.BufferedIOBase.register(BodyWriter)
-
-
-class ChunkedWriter(BodyWriter):
-    """Sends each write as a chunk (RFC 9112 section 7.1)."""
-
-    def write(self, data: Any, /) -> int:
-        size = memoryview(data).nbytes
-        if size:  # a chunk of no bytes would be the last
-            self.size += size
-            self.wfile.write(b"".join((b"%x\r\n" % size, data, b"\r\n")))
-        return size
-
-    def end(self) -> None:
-        self.wfile.write(b"0\r\n\r\n")
-
-
-class BodyDropper(BodyWriter):
-    """Drops what is written: the response has no body (RFC 9110 section 6.4.1)."""
-
-    def write(self, data: Any, /) -> int:
-        return memoryview(data).nbytes

@@ -6,16 +6,16 @@ import contextlib
 import http.client
 import socket
 import sys
-import time
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
-from doorkeep.connection.prologue import is_tls
 from doorkeep.handlers import StreamRequestHandler
 from doorkeep.http.access_log import LogMixIn
-from doorkeep.http.bodies import BodyError
+from doorkeep.http.bodies import BodyError, BodyTooLongError
 from doorkeep.http.exchanges import Exchanges
 from doorkeep.http.head import (
+    Head,
     HeadError,
     IncompleteRequestError,
     RequestError,
@@ -24,17 +24,15 @@ from doorkeep.http.head import (
     read_header_lines,
     read_request_line,
 )
+from doorkeep.http.lingering import LINGER, linger
 from doorkeep.http.messages import Headers
+from doorkeep.http.plain_heads import read_plain_head
 from doorkeep.http.responses import ResponseMixIn
 
 __all__ = ["BaseHTTPRequestHandler"]
 
 # Of the server software, as the header Server and CGI programs have it.
 __version__ = "0.6"
-
-# Seconds that a client has to notice its answer while it sends, and how much is read of it at once.
-_LINGER = 2.0
-_LINGER_BLOCK = 1 << 16
 
 _headers = Headers()
 
@@ -51,6 +49,8 @@ class BaseHTTPRequestHandler(ResponseMixIn, LogMixIn, StreamRequestHandler):
     sys_version = "Python/" + sys.version.split()[0]
     server_version: Any = "BaseHTTP/" + __version__
     default_request_version = "HTTP/0.9"
+    #: Whether `rfile` is the content of a chunked body; else it is the body as it came, for methods that decode it.
+    decodes_chunked = True
     MessageClass: Any = http.client.HTTPMessage
 
     command: Any
@@ -73,7 +73,9 @@ class BaseHTTPRequestHandler(ResponseMixIn, LogMixIn, StreamRequestHandler):
 
     def finish(self) -> None:
         if self._exchanges is not None and self._exchanges.leaves_unread:
-            self._linger()
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # as `linger` does
+                self.wfile.flush()
+            linger(self.connection, LINGER)
         super().finish()
 
     def handle(self) -> None:
@@ -106,19 +108,43 @@ class BaseHTTPRequestHandler(ResponseMixIn, LogMixIn, StreamRequestHandler):
 
     def _read_request(self, exchanges: Exchanges) -> bool:
         """Read a request up to its body; return whether it can be answered."""
+        # A program's own `parse_request` reads the header lines itself.
+        if getattr(self.parse_request, "__func__", None) is _parse_request:
+            plain = read_plain_head(self.rfile, exchanges.settings.host_required)
+            if plain is not None:
+                exchanges.head_came()
+                self.raw_requestline, self.requestline = plain.raw_request_line, plain.request_line
+                self.command, self.path, self.request_version = plain.method, plain.target, plain.version
+                return self._take_head(plain, exchanges)
+            return self._read_lines(exchanges, has_begun=hasattr(self.rfile, "peek"))
+        return self._read_lines(exchanges, has_begun=False)
+
+    def _read_lines(self, exchanges: Exchanges, has_begun: bool) -> bool:
+        """Read the head of a request line by line; `has_begun` is whether some of it is known to have come."""
+        self.requestline = self.request_version = self.command = ""
         try:
             self.raw_requestline = read_request_line(self.rfile)
-        except HeadError as error:
+            if not self.raw_requestline:
+                self.close_connection = True
+                return False
+            has_begun = True
             exchanges.line_came()
+            has_come = self.parse_request()
+            if not has_come:
+                exchanges.check_time()
+        except HeadError as error:
+            exchanges.came()
+            exchanges.leaves_unread = True
             self.raw_requestline = b""
-            self.requestline = self.request_version = self.command = ""
             self.send_error(error.status)
             return False
-        if not self.raw_requestline:
-            self.close_connection = True
+        except TimeoutError:
+            if not has_begun:
+                raise
+            exchanges.came()
+            exchanges.leaves_unread = True
+            self.send_error(HTTPStatus.REQUEST_TIMEOUT)
             return False
-        exchanges.line_came()
-        has_come = self.parse_request()
         exchanges.head_came()
         return has_come
 
@@ -144,21 +170,43 @@ class BaseHTTPRequestHandler(ResponseMixIn, LogMixIn, StreamRequestHandler):
             head = parse_head(
                 request_line,
                 read_header_lines(stream) if version else (),
-                host_required=exchanges is not None and exchanges.host_required,
+                host_required=exchanges is not None and exchanges.settings.host_required,
             )
         except HeadError as error:
             if self.requestline.strip():
                 self._refuse(error)
+                if exchanges is not None:
+                    exchanges.leaves_unread = True
             return False
         except IncompleteRequestError:
             return False
+        return self._take_head(head, exchanges)
+
+    def _take_head(self, head: Head, exchanges: Exchanges | None) -> bool:
+        """Take what the head of a request says; return whether to go on with it."""
         _headers.fill(self, head.fields)
         if exchanges is not None:
             exchanges.head = head
+            if head.content_length and exchanges.refuses_body(self):
+                self._refuse(BodyTooLongError())
+                return False
+        self.close_connection = self.protocol_version < "HTTP/1.1" or not head.keep_alive
         if self.protocol_version < "HTTP/1.1":
             return True
-        self.close_connection = not head.keep_alive
-        return not head.expects_continue or self.handle_expect_100()
+        if not head.expects_continue or self.handle_expect_100():
+            return True
+        self.close_connection = True  # whatever comes now may be the body
+        if exchanges is not None:
+            exchanges.leaves_unread = True
+        return False
+
+    def _header_names(self) -> Iterable[str]:
+        """Return the names of `headers`, for which it need not be made."""
+        fields = self._header_fields
+        if self._header_message is None and fields is not None:
+            return [name for name, _ in fields]
+        names: Iterable[str] = self.headers
+        return names
 
     def _refuse(self, error: RequestError) -> None:
         """Answer a request that is none."""
@@ -199,10 +247,11 @@ class BaseHTTPRequestHandler(ResponseMixIn, LogMixIn, StreamRequestHandler):
                 exchanges.size = writer.size
         except BodyError as error:
             self.close_connection = True
-            if not exchanges.has_begun:
+            if exchanges.has_begun:
+                self.log_error("code %d, message %s", error.status, error.reason)
+            else:
                 self._headers_buffer = []
                 self._refuse(error)
-            return
         finally:
             if exchanges.body_writer is not None:
                 self.wfile = exchanges.body_writer.wfile
@@ -211,26 +260,11 @@ class BaseHTTPRequestHandler(ResponseMixIn, LogMixIn, StreamRequestHandler):
         if not exchanges.is_over(body, self):
             self.close_connection = True
 
-    def _linger(self) -> None:
-        """Take what a client goes on sending, for a moment, after an answer that does not wait for it.
-
-        The kernel resets a connection that is closed with bytes unread, and a client that is reset may never see its
-        answer (RFC 9112 section 9.6).
-        """
-        connection = self.connection
-        if is_tls(connection):
-            return  # which cannot end one direction alone
-        deadline = time.monotonic() + _LINGER
-        # The client has gone; the program has closed a file; or this is no socket.
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            self.wfile.flush()
-            connection.shutdown(socket.SHUT_WR)
-            connection.settimeout(_LINGER)
-            while time.monotonic() < deadline and self.rfile.read1(_LINGER_BLOCK):
-                pass
-
     def _refuse_method(self) -> None:
         self.send_error(HTTPStatus.NOT_IMPLEMENTED, f"Unsupported method ({self.command!r})")
+
+
+_parse_request = BaseHTTPRequestHandler.parse_request
 
 
 class _Completed:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
+from doorkeep.http.conditions import SETTLED_AFTER
 from doorkeep.http.representations import Answer
 
 __all__ = ["FileMemory"]
@@ -15,13 +16,8 @@ __all__ = ["FileMemory"]
 # Seconds after which a file is looked for anew, as a compressed neighbour may have come, or another index page.
 _KEPT = 1.0
 
-# Seconds for which a file must have been left alone: a change within one tick of the file system's clock, which is a
-# few milliseconds, would not show.
-_QUIET = 2.0
-
 # Bytes of the largest file. Of larger ones the sending costs more than what is saved.
 _LARGEST = 1 << 16
-
 
 # Bytes that each takes beside its content: requests for one file by many names are to be counted too.
 _OVERHEAD = 2048
@@ -29,8 +25,7 @@ _OVERHEAD = 2048
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    path: str
-    state: tuple[int, ...]
+    states: Sequence[tuple[str, tuple[int, ...]]]
     until: float
     answer: Answer
     content: bytes
@@ -43,8 +38,8 @@ class _Kept:
 class FileMemory:
     """Keeps the content of small files, `size` bytes together, and the answers to requests for the whole of them.
 
-    A file that has changed is not recalled: its status is asked for at each use, which spares opening, reading and
-    closing it. For any number of threads.
+    A file that has changed is not recalled, nor what stands for it, such as a compressed form: its status is asked for
+    at each use, which spares opening, reading and closing it. For any number of threads.
     """
 
     def __init__(self, size: int = 1 << 24) -> None:
@@ -59,19 +54,24 @@ class FileMemory:
         if kept is None or kept.until < time.monotonic():
             return None
         try:
-            status = os.stat(kept.path)
+            for path, state in kept.states:
+                if _state_of(os.stat(path)) != state:
+                    return None
         except OSError:
             return None
-        return (kept.answer, kept.content) if _state_of(status) == kept.state else None
+        return kept.answer, kept.content
 
-    def takes(self, status: os.stat_result) -> bool:
-        """Return whether the content of a file with this status can be kept."""
-        quiet_since = time.time() - _QUIET
-        return status.st_size <= _LARGEST and status.st_mtime < quiet_since and status.st_ctime < quiet_since
+    def takes(self, size: int, sources: Mapping[str, os.stat_result]) -> bool:
+        """Return whether an answer of `size` bytes can be kept that depends on these files, and their status."""
+        settled_since = time.time() - SETTLED_AFTER
+        return size <= _LARGEST and all(
+            max(status.st_mtime, status.st_ctime) < settled_since for status in sources.values()
+        )
 
-    def keep(self, request: Hashable, path: str, status: os.stat_result, answer: Answer, content: bytes) -> None:
-        """Keep what was answered to a request for the file at `path`, which `takes` has taken."""
-        kept = _Kept(path, _state_of(status), time.monotonic() + _KEPT, answer, content)
+    def keep(self, request: Hashable, sources: Mapping[str, os.stat_result], answer: Answer, content: bytes) -> None:
+        """Keep what was answered to a request, which `takes` has taken."""
+        states = [(path, _state_of(status)) for path, status in sources.items()]
+        kept = _Kept(states, time.monotonic() + _KEPT, answer, content)
         with self._changing:
             before = self._kept.get(request)
             self._used += kept.size - (before.size if before is not None else 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -83,10 +83,10 @@ class Representation(NamedTuple):
         return headers
 
 
-def asks_for_whole(headers: Any) -> bool:
-    """Return whether a request with these headers has neither conditions nor ranges."""
-    names = "\n".join(("", *headers)).lower()
-    return "\nif-" not in names and "\nrange" not in names
+def asks_for_whole(names: Iterable[str]) -> bool:
+    """Return whether a request with headers of these names has neither conditions nor ranges."""
+    joined = "\n".join(("", *names)).lower()
+    return "\nif-" not in joined and "\nrange" not in joined
 
 
 @lru_cache(maxsize=1024)

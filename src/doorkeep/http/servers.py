@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import socket
-import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,8 +12,10 @@ from doorkeep.addresses import AF_UNIX
 from doorkeep.concurrency.forks import ForkingMixIn
 from doorkeep.concurrency.pools import ThreadPoolMixIn
 from doorkeep.concurrency.threads import ThreadingMixIn
-from doorkeep.connection.deadlines import cut
+from doorkeep.connection.deadlines import cut, end_input, tell_passed
 from doorkeep.connection.registry import Connection
+from doorkeep.http.exchanges import LATE
+from doorkeep.http.lingering import LINGER
 from doorkeep.http.pace import taking_deadline
 from doorkeep.http.settings import HTTPSettings
 from doorkeep.listeners import TCPServer
@@ -48,29 +50,29 @@ class HTTPServer(HTTPSettings, TCPServer):
 
     # -- Waiting for clients -------------------------------------------------------------------------------------
 
-    _serving_thread: int | None = None
-
     def serve_forever(self, poll_interval: float = 0.5) -> None:
-        self._serving_thread = threading.get_ident()
         self._keeps_connections = True
         super().serve_forever(poll_interval)
 
-    def _end_loop(self, timeout: float | None) -> None:
-        """Also end the connections that wait for another request, as far as they wait in the thread of the loop."""
+    def _end_conversations(self) -> None:
+        """Also end the connections that wait for another request."""
         self._keeps_connections = False  # first, for those that are about to wait
-        # Their tasks are that thread, or greenlets in it.
-        self._end_kept(lambda task: task == self._serving_thread or not isinstance(task, int))
-        super()._end_loop(timeout)
-
-    def _stop_listening(self) -> None:
-        super()._stop_listening()
-        self._keeps_connections = False
-        self._end_kept(lambda task: True)
-
-    def _end_kept(self, is_meant: Callable[[Any], bool]) -> None:
+        super()._end_conversations()
         for connection in self._requests_in_progress:
-            if connection.waits_for == "keep_alive_timeout" and is_meant(connection.task):
-                cut(connection())
+            if connection.waits_for == "keep_alive_timeout" and self._is_to_end(connection.task):
+                end_input(connection())
+
+    def _time_is_up(self, connection: Connection, request: Any, setting: str) -> float:
+        """Have a request that has begun to come be answered by its handler; where that is held up, cut it."""
+        if setting in ("head_timeout", "keep_alive_timeout"):
+            connection.waits_for, connection.waits_until = LATE, time.monotonic() + LINGER
+            tell_passed(self, connection, setting)
+            end_input(request)
+            return connection.waits_until
+        if setting == LATE:
+            cut(request)
+            return math.inf
+        return super()._time_is_up(connection, request, setting)
 
     def _further_deadlines(self, connection: Connection, request: Any, now: float) -> Iterator[tuple[float, str]]:
         yield connection.waits_until, connection.waits_for
@@ -137,6 +139,8 @@ class HTTPSServer(HTTPServer):
         context = self.ssl.create_default_context(self.ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self.certfile, self.keyfile, self.password)
         context.set_alpn_protocols(list(self.alpn_protocols))
+        # Handlers never hear of such an end, and can still answer, as after the end of a plain connection.
+        context.options |= getattr(self.ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
         return context
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from doorkeep.connection.deadlines import DeadlineSettings
-from doorkeep.settings import COUNT, FLAG, LOG_FORMAT, POSITIVE_COUNT, SECONDS, Setting
+from doorkeep.settings import BYTES, COUNT, FLAG, LOG_FORMAT, POSITIVE_COUNT, SECONDS, Setting
 
 __all__ = ["GRACE", "NETWORK_DEFAULTS", "HTTPSettings"]
 
@@ -19,6 +19,8 @@ NETWORK_DEFAULTS: Mapping[str, Any] = {
     "head_timeout": 20.0,
     "keep_alive_timeout": 30.0,
     "min_body_rate": 240,
+    # Photographs and documents fit, and what a program keeps in memory while it handles a request stays bounded.
+    "max_body_size": 64 << 20,
     "host_required": True,
 }
 
@@ -32,7 +34,7 @@ class HTTPSettings(DeadlineSettings):
             SECONDS,
             "how long a client may take for the head of a request: the first of a connection from its beginning, a "
             "further one from its first line",
-            at_limit="the connection is cut",
+            at_limit="the answer is 408 if some of it has come, and the connection is closed",
             takes_effect="for new connections",
         ),
     ] = None
@@ -53,6 +55,14 @@ class HTTPSettings(DeadlineSettings):
             "average and after 5 seconds; of responses where the kernel tells, as Linux does of TCP",
             at_limit="the connection is cut",
             takes_effect="for new connections",
+        ),
+    ] = None
+    max_body_size: Annotated[
+        int | None,
+        Setting(
+            BYTES,
+            "how many bytes the body of a request may have",
+            at_limit="the answer is 413, unless it has begun, and the connection is closed",
         ),
     ] = None
     max_requests_per_connection: Annotated[
@@ -76,7 +86,7 @@ class HTTPSettings(DeadlineSettings):
         Setting(
             LOG_FORMAT,
             "how lines of the access log look, unless the handler has a log_message of its own: as those of "
-            "http.server, in the Combined Log Format, or as JSON",
+            "http.server, in the Combined Log Format, or as JSON; off: there are none",
         ),
     ] = "standard"
 

@@ -9,8 +9,8 @@ import posixpath
 import re
 import shutil
 import sys
+import time
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, unquote
@@ -95,10 +95,12 @@ class SimpleHTTPRequestHandler(BaseHTTPRequestHandler):
         try:
             content = self.send_head()
             if content:
-                with closing(content):
+                try:
                     self.copyfile(content, self.wfile)
+                finally:
+                    content.close()
         except FileShrankError as error:
-            self.log_error("%s", error)
+            self.log_error("%s: %s", self.path, error)
             self.close_connection = True  # as the client is not to wait for the rest
 
     def do_HEAD(self) -> None:
@@ -113,7 +115,7 @@ class SimpleHTTPRequestHandler(BaseHTTPRequestHandler):
         Returns a binary file with the body, which the caller sends, unless the request is a HEAD, and closes; None
         if there is no body.
         """
-        if self.memory is not None and asks_for_whole(self.headers):
+        if self.memory is not None and asks_for_whole(self._header_names()):
             known = self.memory.recall(self._asked_for())
             if known is not None:
                 answer, content = known
@@ -166,7 +168,10 @@ class SimpleHTTPRequestHandler(BaseHTTPRequestHandler):
     def copyfile(self, source: Any, outputfile: Any) -> None:
         """Copy a file to another, where `source` needs but `read` and `outputfile` but `write`."""
         if not isinstance(source, FileContent):
-            shutil.copyfileobj(source, outputfile)
+            if type(source) is io.BytesIO:
+                outputfile.write(source.read())  # all of it, without a copy
+            else:
+                shutil.copyfileobj(source, outputfile)
             return
         # The system may send the file itself, unless the program or TLS has something in between.
         direct = outputfile is self._connection_file and not is_tls(self.connection)
@@ -245,15 +250,17 @@ class SimpleHTTPRequestHandler(BaseHTTPRequestHandler):
 
     def _send_file_head(self, path: str, found: Found) -> io.IOBase | None:
         coding = None
+        sources = {path: found.status}
         try:
             content_type = self._content_type(path)
             neighbour = self._find_neighbour(path, found) if self.precompressed else None
             if neighbour is not None:
                 found.close()
                 found, coding = neighbour
-                path += EXTENSIONS[coding]
+                sources[path + EXTENSIONS[coding]] = found.status
             status = found.status
-            file = Representation(validators_of(status), status.st_size, content_type, coding, self.precompressed)
+            validators = validators_of(status, time.time())
+            file = Representation(validators, status.st_size, content_type, coding, self.precompressed)
             answer = file.answer(self.command, self.headers)
             self._send_answer_head(answer)
         except BaseException:
@@ -265,23 +272,22 @@ class SimpleHTTPRequestHandler(BaseHTTPRequestHandler):
             return None
         content = FileContent(found.file, answer.pieces)
         memory = self.memory if self.command == "GET" and answer.status is HTTPStatus.OK else None
-        if memory is not None and memory.takes(status):
+        if memory is not None and memory.takes(content.length, sources):
             with content:
                 whole = content.read()
-            memory.keep(self._asked_for(), path, status, answer, whole)
+            memory.keep(self._asked_for(), sources, answer, whole)
             return io.BytesIO(whole)
         return content
 
     def _send_answer_head(self, answer: Answer) -> None:
         self.send_response(answer.status)
-        for name, value in answer.headers:
-            self.send_header(name, value)
+        self._send_headers(answer.headers)
         self._send_extra_headers()
         self.end_headers()
 
     def _send_extra_headers(self) -> None:
-        for name, value in self.extra_response_headers or ():
-            self.send_header(name, value)
+        if self.extra_response_headers:
+            self._send_headers(self.extra_response_headers)
 
     def _split_target(self) -> tuple[str, str]:
         """Return what the request names up to its query or fragment, and these."""
@@ -299,7 +305,18 @@ class SimpleHTTPRequestHandler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _not_found(self, error: Exception) -> None:
+        reason = self._reason_of(error)
+        if reason:
+            self.log_error("%s: %s", self.path, reason)
         if isinstance(error, OSError) and error.errno in _SHORTAGES:
             self.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
         else:
             self.send_error(HTTPStatus.NOT_FOUND, "File not found")
+
+    def _reason_of(self, error: Exception) -> str:
+        """Return what whoever runs the server is to know of a file that is not served; nothing if it is not there."""
+        if not isinstance(error, OSError):
+            return ""
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            return error.strerror or str(error)
+        return "" if os.path.isdir(self.directory) else f"there is no directory {self.directory} any more"

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ __all__ = ["WebSocketClosed", "WebSocketHandler"]
 # RFC 6455 section 1.3: what every server adds to the client's key.
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _VERSION = "13"
+_GOING_AWAY = 1001
 _INTERNAL_ERROR = 1011
 _KEY_LENGTH = 16
 
@@ -36,7 +38,8 @@ class WebSocketHandler(BaseHTTPRequestHandler):
 
     Text is str, binary data is bytes. The iteration ends when the WebSocket is closed, by either side or because the
     client has gone; `close_code` and `close_reason` tell. When `handle_websocket` returns, the WebSocket is closed with
-    code 1000; when it raises, with 1011, and the server is told as of any handler.
+    code 1000; when it raises, with 1011, and the server is told as of any handler. When the server drains, it is closed
+    with 1001.
 
     What is sent by other threads or greenlets while one receives is sent whole, and in turn. Of a green server's
     connections under TLS, only its greenlets may do so.
@@ -179,7 +182,8 @@ class WebSocketHandler(BaseHTTPRequestHandler):
     def _run(self) -> None:
         websocket = self._websocket
         try:
-            self.handle_websocket()
+            with self.on_drain(partial(websocket.close, _GOING_AWAY)):
+                self.handle_websocket()
         except Exception:
             websocket.close(_INTERNAL_ERROR)
             websocket.end(self.close_timeout)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -19,6 +18,7 @@ from doorkeep.connection.deadlines import cut
 from doorkeep.connection.prologue import is_tls
 from doorkeep.http.deflate import MessageBound
 from doorkeep.http.duplex import DuplexTLS
+from doorkeep.http.lingering import linger
 
 __all__ = ["Message", "Sendable", "WebSocketClosed", "WebSocketConnection"]
 
@@ -201,17 +201,8 @@ class WebSocketConnection:
             self.receive()
         if isinstance(self._socket, DuplexTLS):
             self._socket.restore()
-        elif self._has_failed and not is_tls(self._socket):
-            self._let_read(deadline)
-
-    def _let_read(self, deadline: float) -> None:
-        """Let the client read why it failed: to close while it still sends would take that from it (RST)."""
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
-            while (rest := deadline - time.monotonic()) > 0:
-                self._socket.settimeout(rest)
-                if not self._socket.recv(_RECEIVED_AT_ONCE):
-                    break
+        if self._has_failed:
+            linger(self._connection, deadline - time.monotonic())
 
     def _reply(self, event: Event) -> None:
         """Send a control frame, if the connection still takes it."""

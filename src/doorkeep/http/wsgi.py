@@ -39,6 +39,7 @@ class WSGIHandler(BaseHTTPRequestHandler):
     """
 
     protocol_version = "HTTP/1.1"
+    decodes_chunked = True
 
     #: What to call. In the body of a subclass, a function goes into `staticmethod`.
     application: WSGIApplication
@@ -81,6 +82,8 @@ class WSGIHandler(BaseHTTPRequestHandler):
         is_read = getattr(self.rfile, "finished", True)
         if response.client_failed or isinstance(error, BodyError) or (is_of_some_connection and not is_read):
             raise error
+        if not is_read and self._exchanges is not None:
+            self._exchanges.leaves_unread = True
         if not response.begun:
             self._headers_buffer = []
             self.send_error(500)
@@ -229,6 +232,10 @@ class _Response:
         code = self._code
         if not code:
             raise RuntimeError("start_response must be called before there is a body")
+        if code >= 500:
+            refused = getattr(handler.rfile, "error", None)
+            if isinstance(refused, BodyError):  # which the application takes for a failure of its own
+                raise refused
         noted = self._noted
         lines = "" if "server" in noted else f"Server: {handler.version_string()}\r\n"
         if "date" not in noted:

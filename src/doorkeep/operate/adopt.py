@@ -77,7 +77,8 @@ def install(concurrency: str | None = None) -> None:
 
     Modules that have imported them before, and hold names of them, hold doorkeep's then. `concurrency`, such as
     "pool:64", "fork" or "sync", is the model for servers that mix in `ThreadingMixIn`, made of classes that are
-    defined from now on. None leaves them their threads.
+    defined from now on. None leaves them their threads. Handlers of HTTP get chunked bodies as they came, unless their
+    class sets `decodes_chunked`.
 
     Raises `DoorkeepError` and replaces nothing if modules have built classes on the standard ones before: call it
     first of all. Raises `SettingError` for a model that does not exist. Cannot be undone.
@@ -104,6 +105,8 @@ def install(concurrency: str | None = None) -> None:
         package, _, child = name.rpartition(".")
         if package:
             setattr(importlib.import_module(package), child, replacement)
+    # Programs for the standard module that take chunked bodies at all decode them.
+    replacements["http.server"].BaseHTTPRequestHandler.decodes_chunked = False
 
 
 def adopt_module(name: str, arguments: Sequence[str], concurrency: str | None = None) -> Callable[[], object]:

@@ -52,7 +52,9 @@ def http_server(arguments: Sequence[str] | None = None) -> int:
 def _run(command: _Parser, arguments: Sequence[str] | None) -> int:
     options, unknown = command.parse_known_args(arguments)
     parser: _Parser = options.parser
-    if unknown:
+    if hasattr(options, "places") and not any(argument.startswith("-") for argument in unknown):
+        options.places = [*options.places, *unknown]  # which argparse takes no more of behind options
+    elif unknown:
         parser.refuse_unknown(unknown)
     try:
         task: Task = options.prepare(options)

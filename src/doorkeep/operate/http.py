@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable, Mapping
@@ -28,6 +29,8 @@ from doorkeep.operate.web import best_model, http_server_class, http_settings
 
 __all__ = ["add_arguments", "prepare"]
 
+# RFC 9110, section 5.6.2.
+_is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 
 # What `doorkeep http` does unlike the standard module's command, which answers requests without a Host, leaves
@@ -127,7 +130,7 @@ def prepare(options: argparse.Namespace) -> Callable[[], int]:
     try:
         server = server_class(address, handler, **settings)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = serve.why_not_bound(error, address)
         raise AddressError(f"cannot listen on {address[0]} port {port}: {reason}") from None
     return lambda: _run(server, options, certificate)
 
@@ -141,17 +144,27 @@ def _places(options: argparse.Namespace) -> tuple[str, int]:
     directories = [place for place in options.places if place not in ports]
     if options.directory is not None:
         directories.append(options.directory)
-    for found, what in ((ports, "port"), (directories, "directory")):
-        if len(found) > 1:
-            raise DoorkeepError(f"there is one {what} too many: {found[1]!r}")
-    directory = directories[0] if directories else os.getcwd()
+    hint = "; the port is a whole number" if options.directory is None else ""
+    if len(ports) > 1:
+        raise DoorkeepError(f"there is one port too many: {ports[1]!r}")
+    if len(directories) > 1:
+        raise DoorkeepError(f"there is one directory too many: {directories[1]!r}{hint}")
+    directory = directories[0] if directories else _current_directory()
+    if os.path.isfile(directory):
+        raise DoorkeepError(f"{directory!r} is a file, and a directory is what can be served")
     if not os.path.isdir(directory):
-        hint = "; the port is a whole number" if options.standard and options.directory is None else ""
-        raise DoorkeepError(f"there is no directory {directory!r}{hint}")
+        raise DoorkeepError(f"there is no directory {directory!r}{hint if options.standard else ''}")
     port = int(ports[0]) if ports else PORT
     if port > 65535:
         raise DoorkeepError(f"a port is a number up to 65535, not {port}")
     return os.path.abspath(directory), port
+
+
+def _current_directory() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise DoorkeepError("the current directory is no longer there") from None
 
 
 def _address(host: str | None, port: int) -> tuple[Any, Any]:
@@ -165,10 +178,14 @@ def _address(host: str | None, port: int) -> tuple[Any, Any]:
 def _handler_class(options: argparse.Namespace) -> type[SimpleHTTPRequestHandler]:
     if options.protocol not in _VERSIONS:
         raise DoorkeepError(f"--protocol must be {' or '.join(_VERSIONS)}, not {options.protocol!r}")
-    for header in options.header:
-        if not all(part.isprintable() and part.isascii() for part in header):
-            raise DoorkeepError(f"--header must be printable ASCII, not {': '.join(header)!r}")
+    for name, value in options.header:
+        if not _is_token(name):
+            raise DoorkeepError(f"--header needs the name of a header, such as Cache-Control, not {name!r}")
+        if not (value.isprintable() and value.isascii()):
+            raise DoorkeepError(f"--header must be printable ASCII, not {value!r}")
     charset = options.charset
+    if charset is not None and not _is_token(charset):
+        raise DoorkeepError(f"--charset must be the name of a charset, such as utf-8, or none, not {charset!r}")
     attributes = {
         "protocol_version": options.protocol,
         "follow_links": options.follow_links,
@@ -191,6 +208,9 @@ def _settings(options: argparse.Namespace, model: Model) -> tuple[dict[str, Any]
     for name in given:
         if not hasattr(server_class, name):
             raise SettingError(f"{option_of(name)} means nothing with {model.name}")
+    if "socket_mode" in given:
+        raise SettingError(f"{option_of('socket_mode')} is for Unix sockets, and this serves a port")
+    serve.check_companions({**given, **model.settings})
     settings = {**_defaults(options.standard), **given, **model.settings}
     for needing in ("tls_key", "tls_password_file"):
         if given.get(needing, getattr(options, needing, None)) and "tls_certificate" not in given:
@@ -219,7 +239,8 @@ def _context_with_password(certificate: str, key: str | None, password_file: str
         with open(password_file, encoding="utf-8") as file:
             password = file.read().strip()
     except (OSError, UnicodeError) as error:
-        raise SettingError(f"the file {password_file} cannot be read: {error}") from None
+        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise SettingError(f"the file {password_file} cannot be read: {reason}") from None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certificate, key, password)

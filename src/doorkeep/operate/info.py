@@ -22,6 +22,7 @@ def information(version: str) -> str:
         "system": platform.platform(),
         **{feature: "yes" if found else "no" for feature, found in _features().items()},
         "hub": _hub(),
+        "HTTP": _http(),
         "TLS": _ssl_version(),
         "limits": _version_of("limits"),
     }
@@ -66,6 +67,13 @@ def _hub() -> str:
     except ModuleNotFoundError:
         return "no: greenlet is not installed"
     return f"{NAME}, greenlet {_version_of('greenlet')}"
+
+
+def _http() -> str:
+    """Say what the usual requests and responses would go through."""
+    from doorkeep.http.core import COMPILED
+
+    return f"{'compiled' if COMPILED else 'Python'}, httptools {_version_of('httptools')}"
 
 
 def _version_of(package: str) -> str:

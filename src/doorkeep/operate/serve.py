@@ -20,7 +20,7 @@ from doorkeep.operate.web import http_server_class
 from doorkeep.server import BaseServer
 from doorkeep.settings import Setting, settings_of
 
-__all__ = ["DEFAULTS", "HTTPPlan", "ServePlan", "serve"]
+__all__ = ["DEFAULTS", "HTTPPlan", "ServePlan", "check_companions", "serve", "why_not_bound"]
 
 # What a server that faces a network should have and no handler can notice. A server that is started again finds its
 # port although old connections linger.
@@ -101,10 +101,15 @@ def _settings_of_plan(plan: ServePlan) -> dict[str, Any]:
         if name in plan.settings:
             raise SettingError(f"--concurrency {plan.model} and {option_of(name)} both say how many: give one")
     settings = {**plan.settings, **plan.model.settings}
+    check_companions(settings)
+    return settings
+
+
+def check_companions(settings: Mapping[str, Any]) -> None:
+    """Raise `SettingError` for a setting that says nothing without another, which is not there."""
     for name, companion in _COMPANIONS.items():
         if name in settings and settings.get(companion) is None:
             raise SettingError(f"{option_of(name)} says nothing without {option_of(companion)}")
-    return settings
 
 
 def _server_for(
@@ -125,7 +130,7 @@ def _server_for(
     try:
         return server_class(address.server_address, handler, **defaults | given)
     except (OSError, OverflowError, UnicodeError) as error:  # UnicodeError: a host name that IDNA cannot encode
-        raise AddressError(_cannot_listen(address, error)) from None
+        raise AddressError(f"cannot listen at {address}: {why_not_bound(error, address.server_address)}") from None
 
 
 def _means_something(name: str, setting: Setting | None, address: Address) -> bool:
@@ -134,12 +139,12 @@ def _means_something(name: str, setting: Setting | None, address: Address) -> bo
     return name != "socket_mode" or address.scheme.startswith("unix")  # other sockets have no file
 
 
-def _cannot_listen(address: Address, error: Exception) -> str:
-    reason = getattr(error, "strerror", None) or str(error)
-    hint = ""
-    if isinstance(error, PermissionError) and isinstance(address.server_address, tuple):
-        hint = "; ports below 1024 are for privileged users" if address.server_address[1] < 1024 else ""
-    return f"cannot listen at {address}: {reason}{hint}"
+def why_not_bound(error: Exception, server_address: Any) -> str:
+    """Return for what reason a server could not be bound to its address."""
+    reason: str = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, PermissionError) and isinstance(server_address, tuple) and server_address[1] < 1024:
+        return f"{reason}; ports below 1024 are for privileged users"
+    return reason
 
 
 def _announce(plan: ServePlan, servers: Sequence[BaseServer]) -> None:

@@ -20,8 +20,10 @@ from doorkeep.testing.leaks import no_leaks
 
 __all__ = ["Client", "Served", "serving"]
 
-# Seconds that a client waits for the server, and requests in progress have at the end.
+# Seconds that a client waits for the server.
 TIMEOUT = 5.0
+# Seconds that requests in progress have at the end.
+DRAIN_TIMEOUT = 5.0
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _LARGEST_DATAGRAM = 65535
 
@@ -152,8 +154,8 @@ class Served(Generic[ServerType]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._clients.close()
-        self.server.drain(TIMEOUT)
-        self._thread.join(TIMEOUT)
+        self.server.drain(DRAIN_TIMEOUT)
+        self._thread.join(DRAIN_TIMEOUT)
         if error is None and self._error is not None:
             raise self._error
 

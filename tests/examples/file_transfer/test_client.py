@@ -108,7 +108,8 @@ def test_chooses_the_local_name_itself(tmp_path: Path) -> None:
 
 
 def test_no_server(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    output = run("file_transfer/client.py", "--port", port, typed="ls\n", folder=tmp_path)
+    with socket.socket() as holder:  # of a port at which nobody listens
+        holder.bind(("127.0.0.1", 0))
+        port = holder.getsockname()[1]
+        output = run("file_transfer/client.py", "--port", port, typed="ls\n", folder=tmp_path)
     assert "ls failed: " in output

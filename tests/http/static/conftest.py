@@ -17,6 +17,7 @@ from tests.http.static.serving import (
     TEXT,
     Handler,
     ServeFiles,
+    left_alone,
 )
 
 
@@ -31,6 +32,8 @@ def folder(tmp_path: Path) -> Path:
     (folder / "nothing.txt").touch()
     (folder / "sub" / "index.html").write_text("<p>index</p>")
     (folder / "a b&c.txt").write_text("named")
+    for path in folder.rglob("*.*"):
+        left_alone(path)
     return folder
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import time
 from collections.abc import Callable
 from email.message import Message
 from email.parser import BytesParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +24,13 @@ LARGE = os.urandom(3 << 20)
 GZIPPED = gzip.compress(TEXT, mtime=0)
 
 ServeFiles = Callable[..., Served[Any]]
+
+
+def left_alone(path: Path) -> Path:
+    """Let a file be as if nobody had changed it for an hour."""
+    then = time.time() - 3600
+    os.utime(path, (then, then))
+    return path
 
 
 class Handler(SimpleHTTPRequestHandler):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from email.parser import BytesParser
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.http.static.serving import (
     TEXT,
     Handler,
     ServeFiles,
+    left_alone,
     read_head,
 )
 
@@ -101,12 +103,30 @@ class TestConditions:
         (folder / "text.txt").write_text("changed")
         assert fetch(files, "/text.txt", If_None_Match=first).body == b"changed"
 
+    @pytest.mark.parametrize("remembered", [FileMemory(), None])
+    def test_a_change_that_does_not_show_is_seen(
+        self, serve_files: ServeFiles, folder: Path, remembered: FileMemory | None
+    ) -> None:
+        """Two states of one size, within a tick of a clock that is not ours, and ahead of it."""
+        path, tick = folder / "text.txt", time.time() + 3600
+        served = serve_files(memory=remembered)
+        etag = ""
+        for content in (b"one", b"two"):
+            path.write_bytes(content)
+            os.utime(path, (tick, tick))
+            response = fetch(served, "/text.txt", If_None_Match=etag)
+            assert (response.status, response.body) == (200, content)
+            etag = response.headers["ETag"]
+            assert etag.startswith('W/"')
+        assert fetch(served, "/text.txt", If_None_Match=etag).status == 200
+
 
 class TestPrecompressed:
     @pytest.fixture
     def compressed(self, serve_files: ServeFiles, folder: Path) -> Served[Any]:
         for extension, content in ((".gz", GZIPPED), (".br", b"brotli"), (".zst", b"zstd")):
             (folder / f"text.txt{extension}").write_bytes(content)
+            left_alone(folder / f"text.txt{extension}")
         return serve_files(precompressed=True)
 
     @pytest.mark.parametrize(
@@ -148,6 +168,11 @@ class TestPrecompressed:
         (folder / "text.txt.br").mkdir()
         assert fetch(compressed, "/text.txt", Accept_Encoding="br").body == TEXT
 
+    def test_none_that_cannot_be_opened(self, compressed: Served[Any], folder: Path) -> None:
+        (folder / "text.txt.br").unlink()
+        os.mkfifo(folder / "text.txt.br")
+        assert fetch(compressed, "/text.txt", Accept_Encoding="br").body == TEXT
+
     def test_index_pages_too(self, compressed: Served[Any], folder: Path) -> None:
         (folder / "sub" / "index.html.br").write_bytes(b"small")
         assert fetch(compressed, "/sub/", Accept_Encoding="br").body == b"small"
@@ -165,7 +190,7 @@ class TestMemory:
     @pytest.fixture
     def remembering(self, serve_files: ServeFiles, monkeypatch: pytest.MonkeyPatch) -> Served[Any]:
         monkeypatch.setattr(memory, "_KEPT", 600.0)
-        monkeypatch.setattr(FileMemory, "takes", lambda self, status: status.st_size < 1000)
+        monkeypatch.setattr(FileMemory, "takes", lambda self, size, sources: size < 1000)
         return serve_files(memory=FileMemory(), precompressed=True, extra_response_headers=[("X-Extra", "1")])
 
     def test_the_answer_is_the_same(self, remembering: Served[Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,6 +213,15 @@ class TestMemory:
         for _ in range(2):
             assert fetch(remembering, "/text.txt").body == TEXT
             assert fetch(remembering, "/text.txt", Accept_Encoding="br").body == b"brotli"
+
+    def test_a_compressed_form_does_not_outlive_what_it_stands_for(
+        self, remembering: Served[Any], folder: Path
+    ) -> None:
+        (folder / "text.txt.br").write_bytes(b"brotli")
+        left_alone(folder / "text.txt.br")
+        assert fetch(remembering, "/text.txt", Accept_Encoding="br").body == b"brotli"
+        (folder / "text.txt").write_text("changed")
+        assert fetch(remembering, "/text.txt", Accept_Encoding="br").body == b"changed"
 
     def test_a_change_is_seen(self, remembering: Served[Any], folder: Path) -> None:
         assert fetch(remembering, "/text.txt").body == TEXT
@@ -218,4 +252,4 @@ class TestMemory:
         with client.makefile("rb") as answers:
             read_head(answers)
             assert answers.read() == b""
-        assert told == ["a file became shorter while it was sent"]
+        assert told == ["/text.txt: the file became shorter while it was sent"]

@@ -114,6 +114,31 @@ class TestWaysOut:
         monkeypatch.setattr(static, "find", mock.Mock(side_effect=OSError(number, os.strerror(number))))
         assert fetch(files, "/text.txt").status == status
 
+    def test_who_runs_the_server_learns_why(
+        self, serve_files: ServeFiles, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is not there is asked for all the time; what cannot be read should be looked after."""
+        told = []
+
+        class Tells(Handler):
+            def log_error(self, format: str, *arguments: Any) -> None:
+                told.append(format % arguments)
+
+        served = serve_files(handler=Tells, follow_links=False)
+        (folder / "out").symlink_to("../secret.txt")
+        (folder / "loop").symlink_to("loop")
+        os.mkfifo(folder / "fifo")
+        for target in ("/missing", "/text.txt/", "/%00", "/out", "/loop", "/fifo"):
+            assert fetch(served, target).status == 404
+        not_found = "code 404, message File not found"
+        reasons = ["", "", "", "/out: Permission denied", f"/loop: {os.strerror(errno.ELOOP)}"]
+        reasons.append("/fifo: neither a regular file nor a directory")
+        assert told == [line for reason in reasons for line in (reason, not_found) if line]
+        folder.rename(folder.with_name("moved"))
+        told.clear()
+        assert fetch(served, "/text.txt").status == 404
+        assert told == [f"/text.txt: there is no directory {folder} any more", not_found]
+
     def test_an_index_page_that_cannot_be_opened(self, files: Served[Any], monkeypatch: pytest.MonkeyPatch) -> None:
         def find(path: str) -> paths.Found:
             if path.endswith("index.html"):
@@ -164,6 +189,15 @@ class TestDirectories:
         assert b" 301 " in answer.splitlines()[0]
         assert f"\r\nLocation: {location}\r\n".encode() in answer
         assert b"\r\nX:y" not in answer
+
+    def test_what_a_program_makes_of_a_path_leads_to_no_other_host(self, serve_files: ServeFiles) -> None:
+        class Below(Handler):
+            def send_head(self) -> Any:
+                self.path = self.path.removeprefix("/files")
+                return super().send_head()
+
+        answer = serve_files(handler=Below).exchange(b"GET /files//evil.example/..%2fsub HTTP/1.0\r\n\r\n")
+        assert b"\r\nLocation: /evil.example/..%2fsub/\r\n" in answer
 
     def test_bytes_that_are_no_ascii(self, files: Served[Any], folder: Path) -> None:
         answer = files.exchange(b"GET /sub?caf\xe9 HTTP/1.0\r\n\r\n")

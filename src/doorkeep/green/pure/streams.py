@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
+
+from doorkeep.file_interface import InputFile, OutputFile
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from _typeshed import ReadableBuffer, WriteableBuffer
 
     from doorkeep.green.pure.loop import Hub
@@ -22,25 +20,7 @@ CHUNK = 1 << 16
 MOST_COLLECTED = 1 << 16
 
 
-class _Stream:
-    """What reader and writer refuse."""
-
-    __slots__ = ()
-
-    def tell(self) -> NoReturn:
-        raise io.UnsupportedOperation("a connection has no position")
-
-    def seek(self, offset: int, whence: int = 0, /) -> NoReturn:
-        raise io.UnsupportedOperation("a connection has no position")
-
-    def truncate(self, size: int | None = None, /) -> NoReturn:
-        raise io.UnsupportedOperation("a connection has no position")
-
-    def detach(self) -> NoReturn:
-        raise io.UnsupportedOperation("there is no raw stream below")
-
-
-class Reader(_Stream):
+class Reader(InputFile):
     """Reads a connection in chunks; the interface of `io.BufferedReader`.
 
     `source` receives: a channel, or anything with a method `recv`. `socket` is the socket, which `close` gives back:
@@ -51,8 +31,6 @@ class Reader(_Stream):
 
     __slots__ = ("__weakref__", "_chunk", "_position", "_receive", "_socket", "_timed_out", "closed")
 
-    mode = "rb"
-
     def __init__(self, source: Any, socket: Any) -> None:
         self._receive = source.recv
         self._socket = socket
@@ -62,10 +40,6 @@ class Reader(_Stream):
         self.closed = False
 
     # -- Chunks --------------------------------------------------------------------------------------------------
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise ValueError("I/O operation on closed file.")
 
     def _has_chunk(self) -> bool:
         """See to it that there are unread bytes; return whether there are, which is False at the end of the stream."""
@@ -129,16 +103,6 @@ class Reader(_Stream):
             self._put_back(pieces)
             raise
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def __iter__(self) -> Iterator[bytes]:
-        self._check_open()
-        return self
-
-    def __next__(self) -> bytes:
-        line = self.readline()
-        if not line:
-            raise StopIteration
-        return line
 
     def readlines(self, hint: int | None = -1, /) -> list[bytes]:
         """As `io.BufferedReader.readlines`."""
@@ -230,15 +194,6 @@ class Reader(_Stream):
     def __del__(self) -> None:
         self.close()
 
-    def __enter__(self) -> Self:
-        self._check_open()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
     @property
     def name(self) -> int:
         """The descriptor."""
@@ -249,34 +204,8 @@ class Reader(_Stream):
         number: int = self._socket.fileno()
         return number
 
-    def readable(self) -> bool:
-        self._check_open()
-        return True
 
-    def writable(self) -> bool:
-        self._check_open()
-        return False
-
-    def seekable(self) -> bool:
-        self._check_open()
-        return False
-
-    def isatty(self) -> bool:
-        self._check_open()
-        return False
-
-    def flush(self) -> None:
-        """Do nothing: there is nothing to be written."""
-        self._check_open()
-
-    def write(self, data: ReadableBuffer, /) -> NoReturn:
-        raise io.UnsupportedOperation("not writable")
-
-    def writelines(self, lines: Iterable[ReadableBuffer], /) -> NoReturn:
-        raise io.UnsupportedOperation("not writable")
-
-
-class Writer(_Stream):
+class Writer(OutputFile):
     """Writes to a connection: each write at once and whole, or collected until the greenlet next waits.
 
     `source` sends: a channel, or anything with a method `sendall`. What `collects` has kept leaves when the greenlet
@@ -285,8 +214,6 @@ class Writer(_Stream):
     """
 
     __slots__ = ("__weakref__", "_collected", "_error", "_hub", "_listed", "_send", "_socket", "closed", "collects")
-
-    mode = "wb"
 
     def __init__(self, source: Any, socket: Any, hub: Hub, collects: bool = False) -> None:
         self._send = source.sendall
@@ -343,18 +270,6 @@ class Writer(_Stream):
             self.closed = True
             self.flush()
 
-    def writelines(self, lines: Iterable[ReadableBuffer], /) -> None:
-        for line in lines:
-            self.write(line)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
     @property
     def name(self) -> int:
         """The descriptor."""
@@ -363,24 +278,6 @@ class Writer(_Stream):
     def fileno(self) -> int:
         number: int = self._socket.fileno()
         return number
-
-    def writable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
-    def isatty(self) -> bool:
-        return False
-
-    def read(self, size: int | None = -1, /) -> NoReturn:
-        raise io.UnsupportedOperation("not readable")
-
-    def readline(self, size: int | None = -1, /) -> NoReturn:
-        raise io.UnsupportedOperation("not readable")
 
 
 io.BufferedIOBase.register(Reader)

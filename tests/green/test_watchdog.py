@@ -1,0 +1,94 @@
+"""The watchdog of a hub, with a hub that says what the test wants."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from doorkeep.green.watchdog import Watchdog
+from tests.background import eventually
+
+# Seconds, which are over for a greenlet that has gone on when the clock began.
+ALLOWED = 0.001
+
+
+class Watched:
+    """A hub that is watched: `looks` counts how often that was, `told` is what was reported."""
+
+    def __init__(self, **state: Any) -> None:
+        self.allowed: float | None = ALLOWED
+        self.looks = 0
+        self.told: list[tuple[Any, float, str]] = []
+        self.hub: Any = SimpleNamespace(
+            **{"switches": 1, "resumed": 0.0, "waiting": False, "current": "greenlet", "thread": threading.get_ident()}
+            | state
+        )
+
+    def look(self) -> float | None:
+        self.looks += 1
+        return self.allowed
+
+    def report(self, greenlet: Any, seconds: float, stack: Any) -> None:
+        self.told.append((greenlet, seconds, stack[-1].name))
+
+    def wait_looked(self, times: int = 10) -> None:
+        """Wait until it has looked so many times more."""
+        until = self.looks + times
+        assert eventually(lambda: self.looks >= until)
+
+
+def test_tells_of_a_greenlet_once() -> None:
+    watched = Watched()
+    with Watchdog(watched.hub, watched.look, watched.report):
+        assert eventually(lambda: watched.told)
+        watched.wait_looked()
+    ((greenlet, seconds, _),) = watched.told
+    assert greenlet == "greenlet"
+    assert seconds > ALLOWED
+
+
+def test_tells_of_the_next_that_does_so() -> None:
+    watched = Watched()
+    with Watchdog(watched.hub, watched.look, watched.report):
+        assert eventually(lambda: len(watched.told) == 1)
+        watched.hub.switches += 1
+        assert eventually(lambda: len(watched.told) == 2)
+
+
+@pytest.mark.parametrize("state", [{"waiting": True}, {"resumed": 1e12}])
+def test_tells_nothing_while_all_wait_or_go_on(state: dict[str, Any]) -> None:
+    watched = Watched(**state)
+    with Watchdog(watched.hub, watched.look, watched.report):
+        watched.wait_looked()
+    assert watched.told == []
+
+
+def test_tells_nothing_without_a_limit_until_there_is_one() -> None:
+    watched = Watched()
+    watched.allowed = None
+    with Watchdog(watched.hub, watched.look, watched.report):
+        watched.wait_looked(2)
+        assert watched.told == []
+        watched.allowed = ALLOWED
+        assert eventually(lambda: watched.told)
+
+
+def test_tells_nothing_of_a_greenlet_that_has_just_given_way() -> None:
+    """The stack would be another's."""
+
+    class Hub(SimpleNamespace):
+        """Goes on whenever it is looked at."""
+
+        @property
+        def switches(self) -> int:
+            self.count += 1
+            return int(self.count)
+
+    watched = Watched()
+    watched.hub = Hub(count=0, resumed=0.0, waiting=False, current="greenlet", thread=threading.get_ident())
+    with Watchdog(watched.hub, watched.look, watched.report):
+        watched.wait_looked()
+    assert watched.told == []
