@@ -78,7 +78,7 @@ def main() -> None:
         else:
             # As `doorkeep http` serves them; to the standard library's handler it means nothing.
             kept = {"memory": FileMemory()}
-            time.sleep(SETTLED_AFTER + 1)  # what is newer may change unseen, and is not kept
+            time.sleep(SETTLED_AFTER + 0.1)  # what is newer may change unseen, and is not kept
             handler = partial(type("Files", (Quiet, module.SimpleHTTPRequestHandler), kept), directory=folder)
         with server_class(("127.0.0.1", 0), handler) as server:
             announce(server.server_address[1])

@@ -141,17 +141,27 @@ class Terminal:
     def _start(self, command: Command) -> subprocess.Popen[str]:
         text = self.with_free_ports(_STAND_INS.get(command.text, command.text))
         commands = Path(sys.executable).parent
-        return subprocess.Popen(
-            ["bash", "-c", f"(exit {self._status})\n{text}"],
-            cwd=self._folder,
-            env=os.environ
-            | {"PATH": f"{commands}:{os.environ['PATH']}", "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "100"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        # Tests run in the background ignore Ctrl-C, and would leave that to the command.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return subprocess.Popen(
+                ["bash", "-c", f"(exit {self._status})\n{text}"],
+                cwd=self._folder,
+                env=os.environ
+                | {
+                    "PATH": f"{commands}:{os.environ['PATH']}",
+                    "PYTHONUNBUFFERED": "1",
+                    "NO_COLOR": "1",
+                    "COLUMNS": "100",
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def _compare(self, block: Block, command: Command, expected: list[str], printed: str) -> None:
         for documented, free in self._ports.items():

@@ -137,12 +137,14 @@ class Bell:
 
     def __enter__(self) -> Bell:
         self._before = signal.signal(signal.SIGALRM, self._ring)
-        signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+        # pytest's limit for a test may be on this timer.
+        self._timer = signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
         return self
 
     def __exit__(self, *_exception: object) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, self._before)
+        signal.setitimer(signal.ITIMER_REAL, *self._timer)
 
     def _ring(self, number: int, frame: FrameType | None) -> None:
         if self.armed:
@@ -182,8 +184,13 @@ class TestSignals:
         def press(number: int, frame: FrameType | None) -> None:
             signal.raise_signal(signal.SIGINT)
 
-        with Bell(press, armed=False) as bell, pytest.raises(KeyboardInterrupt):
-            run(main)
+        # A process started in the background may have inherited that the signal is ignored.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with Bell(press, armed=False) as bell, pytest.raises(KeyboardInterrupt):
+                run(main)
+        finally:
+            signal.signal(signal.SIGINT, before)
         assert steps == ["cleaned up"]
 
     def test_a_handler_may_wake(self) -> None:

@@ -17,7 +17,7 @@ from random import Random
 from typing import Final
 
 from tests.http.generated import any_bytes, valid_requests
-from tests.http.peers import Reading, disagreement, read_by_h11, read_by_llhttp, read_by_us
+from tests.http.peers import Reading, disagreement, read_by_h11, read_by_llhttp, read_by_us, read_by_us_at_once
 from tests.http.reading import Answer, Pieces, Seen, answers_to, raw_and_decoded
 
 # Calls of the reader that a byte may cost, and those that a request costs without any.
@@ -61,10 +61,12 @@ def fault_of(random: Random, counts: Counter[str]) -> tuple[bytes, str] | None:
     raw = answers_to(io.BytesIO(data), read=raw_and_decoded)
     if raw != answers:
         return data, f"read as {answers}, but with bodies as they came as {raw}"
-    for name, theirs, ours in (
-        ("h11", read_by_h11(data), read_by_us(data, host_required=True)),
-        ("llhttp", read_by_llhttp(data), read_by_us(data)),
+    for name, theirs, ours, at_once in (
+        ("h11", read_by_h11(data), read_by_us(data, True), read_by_us_at_once(data, True)),
+        ("llhttp", read_by_llhttp(data), read_by_us(data), read_by_us_at_once(data)),
     ):
+        if at_once != ours:
+            return data, f"read as {ours}, but at once as {at_once}"
         counts[f"requests that {name} takes too"] += _in_common(ours, theirs)
         difference = disagreement(ours, theirs)
         if difference is not None:

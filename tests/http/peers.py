@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import h11
 import httptools
@@ -29,8 +29,14 @@ Reading = list[Read | int | str]
 
 
 def read_by_us(data: bytes, host_required: bool = False) -> Reading:
-    """Read requests with `doorkeep.http`."""
+    """Read requests with `doorkeep.http`, line by line."""
     return requests_in(io.BytesIO(data), host_required, whole, _note)
+
+
+def read_by_us_at_once(data: bytes, host_required: bool = False) -> Reading:
+    """Read requests with `doorkeep.http`, from a reader that has all of them, so that plain heads are read as such."""
+    reader: Any = io.BytesIO(data)
+    return requests_in(io.BufferedReader(reader, len(data) + 1), host_required, whole, _note)
 
 
 def _note(head: Head, content: bytes) -> Read:

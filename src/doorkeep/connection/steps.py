@@ -17,7 +17,7 @@ class Steps:
     def are_plain_in(self, server: object) -> bool:
         """Return whether neither the server's class nor the server itself has others."""
         kind = type(server)
-        methods = self._methods
-        return all(getattr(kind, name) is method for name, method in methods.items()) and methods.keys().isdisjoint(
-            vars(server)
-        )
+        for name, method in self._methods.items():
+            if getattr(kind, name) is not method:
+                return False
+        return self._methods.keys().isdisjoint(vars(server))

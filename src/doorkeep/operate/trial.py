@@ -33,8 +33,8 @@ def serve_until_interrupted(
     HandlerClass.protocol_version = protocol
     tls = {"certfile": tls_cert, "keyfile": tls_key, "password": tls_password} if tls_cert else {}
     with ServerClass(address, HandlerClass, **tls) as server:
-        announce(server, encrypted=bool(tls_cert))
         try:
+            announce(server, encrypted=bool(tls_cert))
             server.serve_forever()
         except KeyboardInterrupt:
             say_goodbye()
