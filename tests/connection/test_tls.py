@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import socket
 import ssl
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +21,7 @@ from doorkeep import (
     ThreadingUnixStreamServer,
     ThreadPoolTCPServer,
 )
+from doorkeep.connection.tls import wrap
 from doorkeep.events import (
     DeadlinePassed,
     HandshakeFailed,
@@ -25,6 +29,7 @@ from doorkeep.events import (
 )
 from doorkeep.testing import Served, converse, events_of
 from doorkeep.testing.plugin import Serve
+from tests.background import Background
 from tests.connection.agreed import UNKNOWN_CLIENT, Tells, read_all, told
 from tests.connection.certificates import NAME, Certificates
 from tests.sample_handlers import Upper
@@ -218,3 +223,40 @@ class TestServerNames:
             wanted = certificates.client_context(alpn=["usual", "other"])
             client = certificates.connect(served.address, wanted, server_name)
             assert told(client)[2:4] == [server_name, protocol]
+
+
+class TestClientsThatHaveGone:
+    def test_keep_nobody_waiting(self, certificates: Certificates, caplog: pytest.LogCaptureFixture) -> None:
+        with TCPServer(("127.0.0.1", 0), Upper, tls_certificate=certificates.both) as server:
+            for _ in range(5):
+                gone = socket.create_connection(server.server_address)
+                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                gone.close()
+            serving = Background(server.serve_forever)
+            with certificates.connect(server.server_address) as client:
+                client.sendall(b"next\n")
+                assert client.recv(5) == b"NEXT\n"
+            server.shutdown()
+            serving.result()
+            assert server.stats().accept_errors == {"aborted": 5}
+        assert "pauses" not in caplog.text
+
+    def test_amid_the_wrapping(self, certificates: Certificates) -> None:
+        class Gone(ssl.SSLSocket):
+            """A connection whose client goes as it is wrapped."""
+
+            def getpeername(self) -> Any:
+                raise OSError(errno.ENOTCONN, "not connected")
+
+            def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+                raise ConnectionResetError(errno.ECONNRESET, "reset")
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates.both)
+        context.sslsocket_class = Gone
+        ours, theirs = socket.socketpair()
+        descriptor = ours.fileno()
+        with theirs, pytest.raises(ConnectionAbortedError, match="has gone"):
+            wrap(ours, context)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from random import Random
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -131,6 +132,10 @@ def test_a_reader_without_peek_is_left_to_others() -> None:
     stream = io.BytesIO(PLAIN)
     assert read_plain_head(stream, host_required=False) is None
     assert stream.tell() == 0
+
+
+def test_a_stand_in_is_left_to_others() -> None:
+    assert read_plain_head(Mock(), host_required=False) is None
 
 
 def test_it_can_do_without_what_is_compiled() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
 import socket
 import ssl
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -192,17 +194,29 @@ class CertificateFiles:
 def wrap(request: socket.socket, context: ssl.SSLContext, suppress_ragged_eofs: bool = True) -> ssl.SSLSocket:
     """Return the connection under TLS, its handshake still to come; `request` itself is used up.
 
-    Sends and receives nothing. Should no one call `handshake`, it happens with the first byte read or written.
+    Sends and receives nothing. Should no one call `handshake`, it happens with the first byte read or written. Raises
+    `ConnectionAbortedError` if the client has gone already.
     """
-    # Of one that is no longer connected `wrap_socket` would leave the descriptor open.
-    request.getpeername()
-    if request.family in _INTERNET:
-        # The session tickets that end the handshake (RFC 8446 section 4.6.1) would keep back the first answer until the
-        # client acknowledges them, which it may put off for 40 ms (RFC 896, RFC 1122 section 4.2.3.2).
-        request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-    return context.wrap_socket(
-        request, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=suppress_ragged_eofs
-    )
+    try:
+        request.getpeername()
+        if request.family in _INTERNET:
+            # The session tickets that end the handshake (RFC 8446 section 4.6.1) would keep back the first answer until
+            # the client acknowledges them, which it may put off for 40 ms (RFC 896, RFC 1122 section 4.2.3.2).
+            request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        return context.wrap_socket(
+            request, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=suppress_ragged_eofs
+        )
+    except OSError as error:
+        _close_what_was_made(error)
+        raise ConnectionAbortedError(errno.ECONNABORTED, "the client has gone") from error
+
+
+def _close_what_was_made(error: OSError) -> None:
+    """Close the SSLSocket that a failed `wrap_socket` has given the connection to, and left open."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        made = frame.f_locals.get("self")
+        if isinstance(made, ssl.SSLSocket):
+            made.close()
 
 
 def say_goodbye(request: ssl.SSLSocket) -> None:

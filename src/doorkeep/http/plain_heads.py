@@ -34,6 +34,8 @@ def read_plain_head(reader: Any, host_required: bool) -> PlainHead | None:
         data = reader.peek(1)
     except AttributeError:
         return None
+    if data.__class__ is not bytes:  # a stand-in of a test
+        return None
     head: PlainHead | None = plain_head(data, host_required)
     if head is not None:
         reader.read(head.size)
