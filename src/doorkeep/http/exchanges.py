@@ -35,6 +35,7 @@ _DEFAULTS = HTTPSettings()
 class Exchanges:
     """What is known of a connection's requests: how many there were, and of the one in progress how it stands.
 
+    `in_progress` is whether a request is waited for, read or answered.
     `head` is the request's, None until it has been parsed; `status` and `is_delimited` are the response's: its status,
     0 until there is one, and whether its headers say where its body ends. `has_begun` says that they have been sent.
     `body_writer` is what the body is written to where that cannot be `wfile` itself. `leaves_unread` says that the
@@ -110,16 +111,13 @@ class Exchanges:
         if self._is_timed:
             self.came()
         if self._connection is not None:
-            self._wait(self._connection, "", None)
+            self._connection.waits_for = ""
+            self._connection.waits_until = math.inf
 
     def check_time(self) -> None:
         """Raise `TimeoutError` if the head has not come in time, and the server has ended what is read therefore."""
         if self._connection is not None and self._connection.waits_for == LATE and not self.status:
             raise TimeoutError
-
-    def end(self) -> None:
-        """Note that the request and its response are over."""
-        self.in_progress = False
 
     def _wait(self, connection: Connection, setting: str, seconds: float | None) -> None:
         connection.waits_for = setting
@@ -196,26 +194,22 @@ class Exchanges:
 
         Returns what its body is to be written to, None for `wfile` itself.
         """
-        if self._is_framed(handler):
-            self.has_begun = True
-            return None
-        writer = self._frame_body(handler)
-        keeps = self.has_begun and self._server is not None and not handler.close_connection
-        if keeps and handler.request_version == "HTTP/1.0" and not _has_header(handler, b"connection:"):
-            # What a client of HTTP/1.0 asks for must be granted, or it waits for the end (RFC 9112 appendix C.2.2).
-            handler.send_header("Connection", "keep-alive")
-        return writer
-
-    def _is_framed(self, handler: BaseHTTPRequestHandler) -> bool:
-        """Return whether nothing is to be added, as is usual."""
-        return (
+        if (
             self.is_delimited
             and 200 <= self.status < 204
             and handler.request_version == "HTTP/1.1"
             and not handler.close_connection
             and handler.command not in ("HEAD", "CONNECT")
             and not self._is_last()
-        )
+        ):
+            self.has_begun = True
+            return None  # nothing is to be added, as is usual
+        writer = self._frame_body(handler)
+        keeps = self.has_begun and self._server is not None and not handler.close_connection
+        if keeps and handler.request_version == "HTTP/1.0" and not _has_header(handler, b"connection:"):
+            # What a client of HTTP/1.0 asks for must be granted, or it waits for the end (RFC 9112 appendix C.2.2).
+            handler.send_header("Connection", "keep-alive")
+        return writer
 
     def _frame_body(self, handler: BaseHTTPRequestHandler) -> BodyWriter | None:
         status = self.status

@@ -25,7 +25,7 @@ from doorkeep.http.head import (
     read_request_line,
 )
 from doorkeep.http.lingering import LINGER, linger
-from doorkeep.http.messages import Headers
+from doorkeep.http.messages import headers, message_of
 from doorkeep.http.plain_heads import read_plain_head
 from doorkeep.http.responses import ResponseMixIn
 
@@ -33,8 +33,6 @@ __all__ = ["BaseHTTPRequestHandler"]
 
 # Of the server software, as the header Server and CGI programs have it.
 __version__ = "0.6"
-
-_headers = Headers()
 
 # Names that are the same objects each time are found faster.
 _METHOD_NAMES = {
@@ -60,7 +58,7 @@ class BaseHTTPRequestHandler(ResponseMixIn, LogMixIn, StreamRequestHandler):
 
     command: Any
     path: str
-    headers: Any = _headers
+    headers: Any = headers
     raw_requestline: bytes
     requestline: str
     request_version: str
@@ -107,7 +105,7 @@ class BaseHTTPRequestHandler(ResponseMixIn, LogMixIn, StreamRequestHandler):
             self.log_error("Request timed out: %r", error)
             self.close_connection = True
         finally:
-            exchanges.end()
+            exchanges.in_progress = False
             if exchanges.logged is not None:
                 self._log_exchange(exchanges)
 
@@ -189,7 +187,10 @@ class BaseHTTPRequestHandler(ResponseMixIn, LogMixIn, StreamRequestHandler):
 
     def _take_head(self, head: Head, exchanges: Exchanges | None) -> bool:
         """Take what the head of a request says; return whether to go on with it."""
-        _headers.fill(self, head.fields)
+        if type(self).headers is headers:
+            self._header_fields, self._header_message = head.fields, None
+        else:  # a class attribute of the program's own is in our place
+            self.headers = message_of(head.fields, self.MessageClass)
         if exchanges is not None:
             exchanges.head = head
             if head.content_length and exchanges.refuses_body(self):

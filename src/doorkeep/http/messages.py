@@ -7,7 +7,7 @@ from collections.abc import Callable
 from http.client import HTTPMessage
 from typing import Any
 
-__all__ = ["Headers", "message_of"]
+__all__ = ["headers", "message_of"]
 
 # What a message without headers is made of, in this Python.
 _EMPTY = vars(email.parser.Parser(_class=HTTPMessage).parsestr("\r\n"))
@@ -26,29 +26,20 @@ def message_of(fields: list[tuple[str, str]], kind: Callable[..., Any] = HTTPMes
     return message
 
 
-class Headers:
-    """The attribute `headers` of a handler: a message that is made when it is first asked for.
+def _headers_of(handler: Any) -> Any:
+    message = handler._header_message
+    if message is None:
+        fields = handler._header_fields
+        if fields is None:
+            raise AttributeError(f"{type(handler).__name__!r} object has no attribute 'headers'")
+        message = handler._header_message = message_of(fields, handler.MessageClass)
+    return message
 
-    A handler of which nobody asks for the headers of its requests is spared the making.
-    """
 
-    def fill(self, handler: Any, fields: list[tuple[str, str]]) -> None:
-        """Let a handler have these headers."""
-        if type(handler).headers is self:
-            handler._header_fields, handler._header_message = fields, None
-        else:  # a class attribute of the program's own is in our place
-            handler.headers = message_of(fields, handler.MessageClass)
+def _set_headers(handler: Any, message: Any) -> None:
+    handler._header_message = message
 
-    def __get__(self, handler: Any, kind: type | None = None) -> Any:
-        if handler is None:
-            return self
-        message = handler._header_message
-        if message is None:
-            fields = handler._header_fields
-            if fields is None:
-                raise AttributeError(f"{type(handler).__name__!r} object has no attribute 'headers'")
-            message = handler._header_message = message_of(fields, handler.MessageClass)
-        return message
 
-    def __set__(self, handler: Any, message: Any) -> None:
-        handler._header_message = message
+#: The attribute `headers` of a handler: a message that is made of its `_header_fields` when it is first asked for. A
+#: handler of which nobody asks for the headers of its requests is spared the making.
+headers = property(_headers_of, _set_headers)

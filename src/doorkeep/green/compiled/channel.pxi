@@ -263,20 +263,30 @@ cdef class Channel:
             done += length
         return done
 
+    cdef Py_ssize_t transmit_now(self, const char* data, Py_ssize_t size, int flags) except -1:
+        """Send what there is room for; return -2 if there is none."""
+        cdef Py_ssize_t length
+        if not (self.writable or flags or self.never_waits()):
+            return -2
+        while True:
+            length = send_bytes(self.descriptor, data, size, flags | MSG_NOSIGNAL)
+            if length >= 0:
+                return length
+            if errno == EINTR:
+                PyErr_CheckSignals()
+            elif errno == EAGAIN and not (flags & MSG_DONTWAIT and self.timeout is None):
+                self.writable = False
+                return -2
+            else:
+                PyErr_SetFromErrno(OSError)
+
     cdef Py_ssize_t transmit(self, const char* data, Py_ssize_t size, int flags, double* until) except -1:
         cdef Py_ssize_t length
         self.spend_one()
         while True:
-            if self.writable or flags or self.never_waits():
-                length = send_bytes(self.descriptor, data, size, flags | MSG_NOSIGNAL)
-                if length >= 0:
-                    return length
-                if errno == EINTR:
-                    PyErr_CheckSignals()
-                    continue
-                if errno != EAGAIN or (flags & MSG_DONTWAIT and self.timeout is None):
-                    PyErr_SetFromErrno(OSError)
-                self.writable = False
+            length = self.transmit_now(data, size, flags)
+            if length >= 0:
+                return length
             self.wait(True, until)
 
     cpdef recv(self, Py_ssize_t size, int flags=0):

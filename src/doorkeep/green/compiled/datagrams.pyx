@@ -194,34 +194,38 @@ cdef class DatagramBatch:
             self.flush()
         return PyBytes_GET_SIZE(kept)
 
+    def send_now(self):
+        while self.collected:
+            if self.send_some() < 0:
+                return False
+        self.listed = False
+        return True
+
     def send_collected(self):
         self.listed = False
         self.flush()
 
     def flush(self):
         """Send what was collected, in order; `failed` is told of what could not be."""
-        cdef Py_ssize_t done = 0
-        cdef int sent
         while self.collected:
-            batch, self.collected = self.collected, []
-            done = 0
-            while done < len(batch):
-                sent = self.send_some(batch, done)
-                if sent > 0:
-                    done += sent
-                elif errno == EAGAIN:
-                    self.channel.wait_writable()
-                elif errno == EINTR:
-                    PyErr_CheckSignals()
-                else:
-                    self.failed(batch[done][2], errno)
-                    done += 1
+            if self.send_some() >= 0:
+                continue
+            if errno == EAGAIN:
+                self.channel.wait_writable()
+            elif errno == EINTR:
+                PyErr_CheckSignals()
+            else:
+                number = errno
+                self.failed(self.collected.pop(0)[2], number)
 
-    cdef int send_some(self, list batch, Py_ssize_t start) except -2:
-        cdef Py_ssize_t index, count = min(len(batch) - start, BATCH)
+    cdef int send_some(self) except -2:
+        """Send the first of what was collected and return how many these were, -1 for an error."""
+        cdef list collected = self.collected
+        cdef Py_ssize_t index, count = min(len(collected), BATCH)
         cdef bytes data, name
+        cdef int sent
         for index in range(count):
-            data, name, _ = batch[start + index]
+            data, name, _ = collected[index]
             self.pieces[index].iov_base = PyBytes_AS_STRING(data)
             self.pieces[index].iov_len = PyBytes_GET_SIZE(data)
             memset(&self.sent[index], 0, sizeof(mmsghdr))
@@ -229,7 +233,10 @@ cdef class DatagramBatch:
             self.sent[index].msg_hdr.msg_namelen = PyBytes_GET_SIZE(name)
             self.sent[index].msg_hdr.msg_iov = &self.pieces[index]
             self.sent[index].msg_hdr.msg_iovlen = 1
-        return sendmmsg(self.descriptor, self.sent, count, 0)
+        sent = sendmmsg(self.descriptor, self.sent, count, 0)
+        if sent > 0:
+            del collected[:sent]
+        return sent
 
     def close(self):
         self.channel.forget()

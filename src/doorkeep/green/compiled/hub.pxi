@@ -41,7 +41,8 @@ cdef class Hub:
 
     def __init__(self):
         self.thread = PyThread_get_thread_ident()
-        self.idle, self.timers, self.unflushed, self.errors, self.calls = [], [], [], {}, deque()
+        self.idle, self.timers, self.errors, self.calls = [], [], {}, deque()
+        self.unflushed, self.outbox, self.late = [], [], {}
         self.work = self._work
         self.epoll = epoll_create1(EPOLL_CLOEXEC)
         self.wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
@@ -138,33 +139,38 @@ cdef class Hub:
 
     cdef int switch_away(self, current) except -1:
         if self.unflushed:
-            if self.turn:
-                self.let_the_others_run(current)
-            if self.flush():
-                return 0  # has waited meanwhile, and may have been woken: the caller will see
+            self.outbox.append((current, self.unflushed))
+            self.unflushed = []
         cdef object target = self.next()
         if target is not current:
             switch_to(target)
         self.current = current
         self.begin_turn()
-        if self.errors:
-            error = self.errors.pop(current, None)
-            if error is not None:
-                raise error
+        error = self.errors.pop(current, None) if self.errors else None
+        if self.late:
+            self.resumed_late(current, error)
+        if error is not None:
+            raise error
         return 0
 
-    cdef int let_the_others_run(self, current) except -1:
-        """Have those run that are ready too, before what was collected is sent.
+    cdef int resumed_late(self, current, error) except -1:
+        """Send what the outbox could not; one that is interrupted leaves it until it waits the next time."""
+        cdef list writers = self.late.pop(current, None)
+        if writers is not None:
+            self.unflushed += writers
+            if error is None:
+                self.flush()
+        return 0
 
-        What many send one right after the other wakes a peer once, and not each time that it has nothing left to do.
-        """
-        cdef list unflushed = self.unflushed
-        self.unflushed = []
-        self.push(current)
-        try:
-            self.switch_away(current)
-        finally:
-            self.unflushed = unflushed
+    cdef int send_outbox(self) except -1:
+        """Send what those have collected that wait; have them do it themselves where that takes waiting."""
+        cdef list outbox = self.outbox, writers
+        self.outbox = []
+        for current, writers in outbox:
+            writers = [writer for writer in writers if not writer.send_now()]
+            if writers:
+                self.late[current] = self.late.get(current, []) + writers
+                self.push(current)
         return 0
 
     cdef void begin_turn(self) noexcept:
@@ -175,12 +181,10 @@ cdef class Hub:
         self.budget = BUDGET
         self.switches += 1
 
-    cdef bint flush(self) except -1:
-        """Send what writers have collected; return whether that had to wait."""
-        cdef unsigned long before = self.switches
+    cdef int flush(self) except -1:
         while self.unflushed:
             self.unflushed.pop().send_collected()
-        return self.switches != before
+        return 0
 
     cpdef wake(self, greenlet):
         self.push(greenlet)
@@ -216,6 +220,8 @@ cdef class Hub:
     cdef object next(self):
         while True:
             if self.attention:
+                if self.outbox:
+                    self.send_outbox()
                 return self.greenlet
             if self.turn:
                 self.turn -= 1
@@ -283,6 +289,9 @@ cdef class Hub:
         cdef uint64_t data
         cdef int descriptor
         cdef Registration* registration
+        if self.outbox:
+            # Right one after the other, which wakes a peer once and not each time that it has nothing left to do.
+            self.send_outbox()
         count = self.wait_for_events()
         for index in range(count):
             data = self.events[index].data.u64

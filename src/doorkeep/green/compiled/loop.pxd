@@ -21,6 +21,8 @@ cdef class Hub:
     cdef readonly bint waiting
     cdef readonly double resumed
     cdef readonly list unflushed
+    cdef list outbox
+    cdef dict late
     cdef readonly Py_ssize_t workers, ended
     cdef Py_ssize_t cancelled
     cdef char* scratch
@@ -51,8 +53,9 @@ cdef class Hub:
     cdef int expire(self) except -1
     cdef int schedule(self, double when, item) except -1
     cdef bint is_ours(self)
-    cdef bint flush(self) except -1
-    cdef int let_the_others_run(self, current) except -1
+    cdef int flush(self) except -1
+    cdef int resumed_late(self, current, error) except -1
+    cdef int send_outbox(self) except -1
     cdef close_descriptors(self)
     cdef int switch_away(self, current) except -1
     cdef bint is_in_thread(self) noexcept
@@ -89,6 +92,7 @@ cdef class Channel:
     cdef Py_ssize_t receive_all(self, char* buffer, Py_ssize_t size, int flags) except -1
     cdef bytes recv_much(self, Py_ssize_t size, int flags)
     cdef Py_ssize_t receive(self, char* buffer, Py_ssize_t size, int flags) except -1
+    cdef Py_ssize_t transmit_now(self, const char* data, Py_ssize_t size, int flags) except -1
     cdef Py_ssize_t transmit(self, const char* data, Py_ssize_t size, int flags, double* until) except -1
     cpdef recv(self, Py_ssize_t size, int flags=*)
     cpdef sendall(self, data, int flags=*)

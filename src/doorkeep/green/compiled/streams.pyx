@@ -5,6 +5,7 @@ from io import BufferedIOBase, UnsupportedOperation
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memchr, memcpy
 
@@ -370,6 +371,26 @@ cdef class Writer:
         if collected is not None:
             self.collected = None
             self.send(collected)
+
+    def send_now(self):
+        """Send what was collected as far as that takes no waiting; return whether nothing is left."""
+        cdef bytearray collected = self.collected
+        cdef Py_ssize_t done
+        if collected is not None and self.error is None:
+            if self.channel is None:
+                return False
+            try:
+                done = self.channel.transmit_now(PyByteArray_AS_STRING(collected), PyByteArray_GET_SIZE(collected), 0)
+            except OSError as error:
+                self.error = error
+            else:
+                if done < PyByteArray_GET_SIZE(collected):
+                    if done > 0:
+                        del collected[:done]
+                    return False
+        self.collected = None
+        self.listed = False
+        return True
 
     def send_collected(self):
         self.listed = False

@@ -339,14 +339,22 @@ class Channel:
 
     def _transmit(self, data: ReadableBuffer, flags: int, until: float) -> tuple[int, float]:
         while True:
-            if self.writable or flags or self.timeout == 0:
-                try:
-                    return _send(self._socket() or _CLOSED, data, flags | _NO_SIGNAL), until
-                except BlockingIOError:
-                    self.writable = False
-                    if flags & _DO_NOT_WAIT and self.timeout is None:
-                        raise
+            length = self.send_now(data, flags)
+            if length is not None:
+                return length, until
             until = self._wait(True, until)
+
+    def send_now(self, data: ReadableBuffer, flags: int = 0) -> int | None:
+        """Send what there is room for; return None if there is none."""
+        if not (self.writable or flags or self.timeout == 0):
+            return None
+        try:
+            return _send(self._socket() or _CLOSED, data, flags | _NO_SIGNAL)
+        except BlockingIOError:
+            self.writable = False
+            if flags & _DO_NOT_WAIT and self.timeout is None:
+                raise
+            return None
 
 
 # Needs no descriptor of its own where there is poll(2).

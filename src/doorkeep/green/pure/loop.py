@@ -81,7 +81,8 @@ class Hub:
     `thread` is that thread's identifier; `running` is whether `run` is; `waiting`, whether all wait for the kernel;
     `current` is the greenlet that has last gone on, at `resumed` (seconds of `time.monotonic`, to within a few
     milliseconds), and `switches` grows with each that does; `workers` is how many greenlets for jobs there are;
-    `unflushed` are the writers that have collected bytes of the current greenlet.
+    `unflushed` are the writers that have collected bytes of the current greenlet, which leave by the outbox when it
+    waits.
     """
 
     def __init__(self) -> None:
@@ -94,6 +95,8 @@ class Hub:
         self.resumed = 0.0
         self.workers = 0
         self.unflushed: list[Writer] = []
+        self._outbox: deque[tuple[greenlet, list[Writer]]] = deque()  # of those that wait
+        self._late: dict[greenlet, list[Writer]] = {}  # what has to be waited for
         # For channels: how many calls the current greenlet may still make, and who is to run.
         self.budget = BUDGET
         self.ready: deque[Any] = deque()  # greenlets, and jobs that are not begun
@@ -207,47 +210,49 @@ class Hub:
     def park(self) -> None:
         """Let others run until the current greenlet is woken, or longer; also returns without a reason.
 
-        Sends first what the greenlet's writers have collected. Raises what `interrupt` was given.
+        What the greenlet's writers have collected is sent meanwhile. Raises what `interrupt` was given.
         """
-        if self.unflushed:
-            if self._turn:
-                self._let_the_others_run()
-            if self._flush():
-                return  # has waited meanwhile, and may have been woken: the caller will see
         current = getcurrent()
+        if self.unflushed:
+            self._outbox.append((current, self.unflushed))
+            self.unflushed = []
         target = self._next()
         if target is not current:
             target.switch()
         self.current = current
         self._begin_turn()
-        if self._errors:
-            error = self._errors.pop(current, None)
-            if error is not None:
-                raise error
+        error = self._errors.pop(current, None) if self._errors else None
+        if self._late:
+            self._resumed_late(current, error)
+        if error is not None:
+            raise error
 
-    def _let_the_others_run(self) -> None:
-        """Have those run that are ready too, before what was collected is sent.
+    def _resumed_late(self, current: greenlet, error: BaseException | None) -> None:
+        """Send what the outbox could not; one that is interrupted leaves it until it waits the next time."""
+        writers = self._late.pop(current, None)
+        if writers is not None:
+            self.unflushed += writers
+            if error is None:
+                self._flush()
 
-        What many send one right after the other wakes a peer once, and not each time that it has nothing left to do.
-        """
-        unflushed, self.unflushed = self.unflushed, []
-        self.ready.append(getcurrent())
-        try:
-            self.park()
-        finally:
-            self.unflushed = unflushed
+    def _send_outbox(self) -> None:
+        """Send what those have collected that wait; have them do it themselves where that takes waiting."""
+        while self._outbox:
+            current, writers = self._outbox[0]
+            late = [writer for writer in writers if not writer.send_now()]
+            if late:
+                self._late[current] = self._late.get(current, []) + late
+                self.ready.append(current)
+            self._outbox.popleft()
 
     def _begin_turn(self) -> None:
         self.resumed = monotonic()
         self.budget = BUDGET
         self.switches += 1
 
-    def _flush(self) -> bool:
-        """Send what writers have collected; return whether that had to wait."""
-        before = self.switches
+    def _flush(self) -> None:
         while self.unflushed:
             self.unflushed.pop().send_collected()
-        return self.switches != before
 
     def wake(self, greenlet: greenlet) -> None:
         """Have a greenlet that has parked go on soon."""
@@ -283,6 +288,7 @@ class Hub:
         ready = self.ready
         while True:
             if self._attention:
+                self._send_outbox()
                 return self.greenlet
             if self._turn:
                 # Nothing is called from here to the switch: a signal handler that raised in between would lose `first`.
@@ -313,6 +319,8 @@ class Hub:
         """Wake all whom the kernel, the clock or another thread has something for; wait until there is one."""
         channels = self._channels
         try:
+            # Right one after the other, which wakes a peer once and not each time that it has nothing left to do.
+            self._send_outbox()
             for descriptor, events in self._wait_for_events():
                 channel = channels.get(descriptor)
                 if channel is not None:

@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from doorkeep.file_interface import InputFile, OutputFile
+from doorkeep.green.pure.channel import Channel
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -213,9 +214,21 @@ class Writer(OutputFile):
     raises. Closing it leaves the socket open, and later writes go through, as with `wfile` of `socketserver`.
     """
 
-    __slots__ = ("__weakref__", "_collected", "_error", "_hub", "_listed", "_send", "_socket", "closed", "collects")
+    __slots__ = (
+        "__weakref__",
+        "_collected",
+        "_error",
+        "_hub",
+        "_listed",
+        "_send",
+        "_socket",
+        "_source",
+        "closed",
+        "collects",
+    )
 
     def __init__(self, source: Any, socket: Any, hub: Hub, collects: bool = False) -> None:
+        self._source = source
         self._send = source.sendall
         self._socket = socket
         self._hub = hub
@@ -252,6 +265,24 @@ class Writer(OutputFile):
             raise error
         if collected is not None:
             self._send(collected)
+
+    def send_now(self) -> bool:
+        """Send what was collected as far as that takes no waiting; return whether nothing is left."""
+        collected = self._collected
+        if collected is not None and self._error is None:
+            if not isinstance(self._source, Channel):
+                return False
+            try:
+                done = self._source.send_now(collected)
+            except OSError as error:
+                self._error = error
+            else:
+                if done is None or done < len(collected):
+                    del collected[: done or 0]
+                    return False
+        self._collected = None
+        self._listed = False
+        return True
 
     def send_collected(self) -> None:
         """Send what was collected, for the hub: the next call raises what that meets."""
