@@ -83,12 +83,17 @@ def test_a_handler_that_waits_holds_up_no_other(serve: Serve, server_class: type
     assert eventually(lambda: service.server.stats().active == 0)
 
 
+class Unusual(BaseException):
+    """No `Exception`."""
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, Unusual])
 @pytest.mark.parametrize("server_class", SERVERS)
-def test_an_exception_costs_one(serve: Serve, server_class: type[BaseServer]) -> None:
+def test_an_exception_costs_one(serve: Serve, server_class: type[BaseServer], kind: type[BaseException]) -> None:
     class Fails(Echo):
         def handle(self) -> None:
             if self.request[0] == b"fail":
-                raise RuntimeError("it failed")
+                raise kind("it failed")
             super().handle()
 
     service = serve(server_class, Fails)

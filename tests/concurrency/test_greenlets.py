@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import gc
+import os
 import socket
 import socketserver
 import struct
+import subprocess
 import threading
 import time
 import weakref
 from typing import Any
 
 import pytest
-from greenlet import getcurrent
+from greenlet import GreenletExit, getcurrent
 
 from doorkeep import (
     BaseRequestHandler,
@@ -24,7 +26,7 @@ from doorkeep import (
 )
 from doorkeep.concurrency.greenlets import GreenMixIn, GreenTCPServer, GreenUnixStreamServer
 from doorkeep.events import HubBlocked, RequestFailed
-from doorkeep.green import sleep
+from doorkeep.green import offload, sleep
 from doorkeep.testing import events_of
 from doorkeep.testing.plugin import Serve
 from tests.background import Background, eventually
@@ -124,6 +126,18 @@ class TestRequests:
 
         service = serve(Mine, Held)
         assert [service.connect().recv(3) for _ in range(3)] == [b"in\n"] * 3
+
+    def test_may_hand_their_connection_to_a_program(self, serve: Serve) -> None:
+        class Runs(StreamRequestHandler):
+            def handle(self) -> None:
+                descriptor = self.request.detach()
+                offload(subprocess.check_call, ["cat"], stdin=descriptor, stdout=descriptor)
+                os.close(descriptor)
+
+        service = serve(GreenTCPServer, Runs)
+        assert service.exchange(b"hello\n") == b"hello\n"
+        assert eventually(lambda: service.server.stats().active == 0)
+        assert service.server.stats().failed == 0
 
     def test_of_a_unix_socket_wait_too(self, serve: Serve) -> None:
         class Mine(GreenMixIn, UnixStreamServer):
@@ -381,11 +395,16 @@ class TestABlockedHub:
         assert service.server.stats().blocked == 0
 
 
-def test_exceptions_cost_one_connection(serve: Serve) -> None:
+class Unusual(BaseException):
+    """No `Exception`, as `asyncio.CancelledError` is none."""
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, Unusual])
+def test_exceptions_cost_one_connection(serve: Serve, kind: type[BaseException]) -> None:
     class Fails(Upper):
         def handle(self) -> None:
             super().handle()
-            raise RuntimeError("it failed")
+            raise kind("it failed")
 
     service = serve(GreenTCPServer, Fails)
     with events_of(RequestFailed) as events:
@@ -393,3 +412,15 @@ def test_exceptions_cost_one_connection(serve: Serve) -> None:
         assert service.exchange(b"b\n") == b"B\n"
         assert eventually(lambda: len(events) == 2)
     assert service.server.stats().failed == 2
+
+
+def test_a_greenlet_may_end_itself(serve: Serve) -> None:
+    class Ends(Upper):
+        def handle(self) -> None:
+            super().handle()
+            raise GreenletExit
+
+    service = serve(GreenTCPServer, Ends)
+    assert service.exchange(b"a\n") == b"A\n"
+    assert service.exchange(b"b\n") == b"B\n"
+    assert service.server.stats().failed == 0

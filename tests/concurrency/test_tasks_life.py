@@ -121,6 +121,21 @@ class TestTasks:
             assert client.recv(1) == b""
         assert ended.is_set()
 
+    def test_that_fail_in_an_unusual_way_are_logged(self, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+        class Unusual(BaseException):
+            """No `Exception`."""
+
+        class Fails(StreamRequestHandler):
+            async def handle(self) -> None:
+                raise Unusual("rarely")
+
+        service = serve(AsyncTCPServer, Fails)
+        assert service.exchange(b"") == service.exchange(b"") == b""
+        assert eventually(lambda: len(caplog.records) == 2)
+        assert {(record.name, record.getMessage()) for record in caplog.records} == {
+            ("doorkeep.tasks", "a request's task failed")
+        }
+
     @pytest.mark.parametrize("leave", [SystemExit, KeyboardInterrupt])
     def test_that_leave_the_program_end_alone(
         self, serve: Serve, monkeypatch: pytest.MonkeyPatch, leave: type[BaseException]

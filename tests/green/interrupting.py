@@ -1,8 +1,10 @@
-"""What tests of waiting have interrupted."""
+"""What tests of waiting have interrupted, and what interrupts."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, Generic, TypeVar
 
 from greenlet import getcurrent
@@ -35,3 +37,27 @@ class Waiting(Generic[Result]):
         hub = current_hub()
         assert hub is not None
         hub.interrupt(self._greenlet, Interrupted())
+
+
+class Bell:
+    """Calls a signal handler once while the block lasts, in a moment, and not before it is `armed`."""
+
+    def __init__(self, handler: Callable[[int, FrameType | None], object], *, armed: bool = True) -> None:
+        self._handler = handler
+        self.armed = armed
+
+    def __enter__(self) -> Bell:
+        self._before = signal.signal(signal.SIGALRM, self._ring)
+        # pytest's limit for a test may be on this timer.
+        self._timer = signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self._before)
+        signal.setitimer(signal.ITIMER_REAL, *self._timer)
+
+    def _ring(self, number: int, frame: FrameType | None) -> None:
+        if self.armed:
+            self.armed = False
+            self._handler(number, frame)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from doorkeep.green import Event, run, sleep, spawn
+from types import FrameType
+
+from doorkeep.green import Event, run, sleep, spawn, timeout
 from tests.background import Background
-from tests.green.interrupting import Interrupted, Waiting
+from tests.green.hubs import the_hub
+from tests.green.interrupting import Bell, Interrupted, Waiting
 from tests.green.places import Place, everywhere
 
 SOON = 0.01
@@ -76,3 +79,20 @@ def test_events_go_between_a_thread_and_a_hub_and_back() -> None:
     hub = Background(run, answer)
     assert ask()
     assert hub.result()
+
+
+def test_a_signal_handler_may_set_an_event() -> None:
+    def main() -> None:
+        hub = the_hub()
+        event = Event()
+
+        def ring(number: int, frame: FrameType | None) -> None:
+            if hub.parks():  # a greenlet was interrupted, and may be amid the event
+                bell.armed = True
+            else:
+                event.set()
+
+        with Bell(ring) as bell, timeout(30):
+            event.wait()
+
+    run(main)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -16,6 +15,7 @@ from doorkeep.green import run, spawn
 from tests.background import Background, eventually
 from tests.green.failures import Alarm, Oops, fail
 from tests.green.hubs import green_pair, let_others_run, park_until, the_hub
+from tests.green.interrupting import Bell
 
 pytestmark = pytest.mark.usefixtures("poller")
 
@@ -126,30 +126,6 @@ class TestExceptionsThatLeaveAJob:
                 let_others_run()
 
         run(main)
-
-
-class Bell:
-    """Calls a signal handler once while the block lasts, in a moment, and not before it is `armed`."""
-
-    def __init__(self, handler: Callable[[int, FrameType | None], object], *, armed: bool = True) -> None:
-        self._handler = handler
-        self.armed = armed
-
-    def __enter__(self) -> Bell:
-        self._before = signal.signal(signal.SIGALRM, self._ring)
-        # pytest's limit for a test may be on this timer.
-        self._timer = signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, self._before)
-        signal.setitimer(signal.ITIMER_REAL, *self._timer)
-
-    def _ring(self, number: int, frame: FrameType | None) -> None:
-        if self.armed:
-            self.armed = False
-            self._handler(number, frame)
 
 
 def raise_alarm(number: int, frame: FrameType | None) -> None:

@@ -142,7 +142,7 @@ def test_a_failure_is_for_the_next_write() -> None:
     run(main)
 
 
-def test_what_is_written_to_a_socket_that_closes_meanwhile_is_for_nobody() -> None:
+def test_it_is_sent_before_another_closes_the_socket() -> None:
     def main() -> None:
         with green_pair() as (connection, client):
 
@@ -153,6 +153,7 @@ def test_what_is_written_to_a_socket_that_closes_meanwhile_is_for_nobody() -> No
             task = spawn(job)
             the_hub().start(connection.close)
             task.result(30)
-            assert client.recv(10) == b""
+            assert receive_exactly(client, 3) == b"one"
+            assert client.recv(1) == b""
 
     run(main)

@@ -61,7 +61,7 @@ def into(method: str) -> Callable[[Any], Any]:
         if method == "recvmsg_into":
             size = connection.recvmsg_into([buffer])[0]
         elif method == "recvfrom_into":
-            size = connection.recvfrom_into(buffer)[0]
+            size = connection.recvfrom_into(buffer=buffer, nbytes=10, flags=0)[0]
         else:
             size = getattr(connection, method)(buffer)
         return bytes(buffer[:size])
@@ -325,6 +325,14 @@ class TestTheEnd:
                     assert os.get_blocking(descriptor) is (timeout is None)
                     os.close(descriptor)
                     assert connection.fileno() == -1
+
+        run(main)
+
+    def test_what_is_closed_has_no_descriptor_to_detach(self) -> None:
+        def main() -> None:
+            with green_pair() as (connection, _):
+                connection.close()
+                assert connection.detach() == connection.detach() == -1
 
         run(main)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import socket
 from contextlib import ExitStack
 from pathlib import Path
@@ -79,6 +80,31 @@ class TestSendfile:
 
         with tcp_pair() as (plain, client):
             assert run(main) == outcome(plain, client)
+
+    def test_what_the_kernel_does_not_send_by_itself_is_read(self) -> None:
+        path = Path("/proc/self/cmdline")
+        if not path.exists():
+            pytest.skip("the system has no /proc")
+
+        def main() -> None:
+            with green_pair() as (connection, client), path.open("rb") as file:
+                data = path.read_bytes()
+                assert connection.sendfile(file) == len(data)
+                assert receive_exactly(client, len(data)) == data
+
+        run(main)
+
+    def test_what_cannot_be_read_anew_is_refused(self) -> None:
+        reader, writer = os.pipe()
+
+        def main() -> None:
+            with green_pair() as (connection, _), open(reader, "rb") as pipe, pytest.raises(OSError, match="seek"):
+                connection.sendfile(pipe)
+
+        try:
+            run(main)
+        finally:
+            os.close(writer)
 
     def test_what_it_refuses(self, tmp_path: Path) -> None:
         path = tmp_path / "file"

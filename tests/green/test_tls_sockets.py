@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,56 +16,17 @@ from doorkeep.green import run, spawn
 from doorkeep.green.core import Reader
 from doorkeep.green.sockets import GreenSocket, green
 from doorkeep.green.tls import GreenSSLSocket
-from tests import prerequisites
 from tests.background import Background
-from tests.connection.certificates import NAME, Certificates
+from tests.connection.certificates import Certificates
 from tests.connection.pairs import receive_exactly, tcp_pair, unix_pair
 from tests.green.hubs import let_others_run, the_hub
+from tests.green.tls_pairs import green_tls_pair, wrapped_pair
 
 pytestmark = pytest.mark.usefixtures("poller")
 
-# Bytes of a record: the most that one may have (RFC 8446 section 5.1).
-RECORD = 1 << 14
 
 # What is written each time: after a write that found no room, OpenSSL takes none but the same.
 CHUNK = bytes(8187) + b"hello"
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Return certificates for all tests of this module."""
-    prerequisites.module("trustme")
-    return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
-@contextmanager
-def wrapped_pair(certificates: Certificates, pair: Any = tcp_pair) -> Iterator[tuple[ssl.SSLSocket, ssl.SSLSocket]]:
-    """Yield the server's end of a connection and the client's, plain and without a handshake."""
-    with (
-        pair() as (accepted, client),
-        certificates.server_context().wrap_socket(
-            accepted, server_side=True, do_handshake_on_connect=False
-        ) as server_end,
-        certificates.client_context().wrap_socket(
-            client, server_hostname=NAME, do_handshake_on_connect=False
-        ) as client_end,
-    ):
-        yield server_end, client_end
-
-
-@contextmanager
-def green_tls_pair(
-    certificates: Certificates, timeout: float | None = 30, pair: Any = tcp_pair
-) -> Iterator[tuple[Any, ssl.SSLSocket]]:
-    """Yield the server's end of a connection, green, and the client's, plain; the handshake is over."""
-    with wrapped_pair(certificates, pair) as (server_end, client_end):
-        connection: Any = green(the_hub(), server_end)
-        greeting = spawn(connection.do_handshake)
-        shaking = Background(client_end.do_handshake)
-        greeting.result(30)
-        shaking.result()
-        connection.settimeout(timeout)
-        yield connection, client_end
 
 
 def fill(connection: Any) -> int:
@@ -113,6 +71,8 @@ READS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "file, unbuffered": (from_file("rb", buffering=0), b"hello"),
     "file of text": (from_file("r", encoding="ascii"), "hello"),
 }
+
+
 WRITES: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "send": (lambda s: s.send(CHUNK), len(CHUNK)),
     "sendall": (lambda s: s.sendall(CHUNK), None),
@@ -195,166 +155,15 @@ class TestWriting:
         run(main)
 
 
-class TestHandshake:
-    def test_lets_others_run(self, certificates: Certificates) -> None:
-        def main() -> None:
-            with wrapped_pair(certificates) as ends:
-                server_end: Any
-                client_end: Any
-                server_end, client_end = (green(the_hub(), end) for end in ends)
-                serving = spawn(server_end.do_handshake)
-                let_others_run(2)
-                assert not serving.done()
-                spawn(client_end.do_handshake).result(30)
-                serving.result(30)
-                client_end.sendall(b"hello")
-                assert server_end.recv(10) == b"hello"
+def test_without_waiting(certificates: Certificates) -> None:
+    def main() -> None:
+        with green_tls_pair(certificates, 0, unix_pair) as (connection, _):
+            with pytest.raises(ssl.SSLWantReadError):
+                connection.recv(10)
+            with pytest.raises(ssl.SSLWantWriteError):
+                connection.sendall(bytes(1 << 24))
 
-        run(main)
-
-    def test_the_object_stays_the_same(self, certificates: Certificates) -> None:
-        def main() -> None:
-            with wrapped_pair(certificates) as (server_end, _):
-                server_end.settimeout(2.5)
-                connection = green(the_hub(), server_end)
-                assert connection is server_end
-                assert type(connection) is GreenSSLSocket
-                assert connection.gettimeout() == 2.5
-                assert green(the_hub(), connection) is connection
-
-        run(main)
-
-    def test_one_that_is_over_already(self, certificates: Certificates) -> None:
-        def main() -> None:
-            with wrapped_pair(certificates) as (server_end, client_end):
-                shaking = Background(client_end.do_handshake)
-                server_end.do_handshake()
-                shaking.result()
-                connection = green(the_hub(), server_end)
-                reader = spawn(connection.recv, 10)
-                let_others_run()
-                client_end.sendall(b"hello")
-                assert reader.result(30) == b"hello"
-
-        run(main)
-
-    def test_comes_with_the_first_byte(self, certificates: Certificates) -> None:
-        def main() -> None:
-            with wrapped_pair(certificates) as (server_end, client_end):
-                connection = green(the_hub(), server_end)
-                reader = spawn(connection.recv, 10)
-                shaking = Background(client_end.sendall, b"hello")
-                assert reader.result(30) == b"hello"
-                shaking.result()
-
-        run(main)
-
-    def test_times_out(self, certificates: Certificates) -> None:
-        def main() -> None:
-            with wrapped_pair(certificates) as (server_end, _):
-                connection: Any = green(the_hub(), server_end)
-                connection.settimeout(0.01)
-                with pytest.raises(TimeoutError):
-                    connection.do_handshake()
-
-        run(main)
-
-    def test_times_out_though_some_bytes_come(self, certificates: Certificates) -> None:
-        def main() -> None:
-            with green_tls_pair(certificates, 0.05) as (connection, client):
-                stop = threading.Event()
-                dripping = Background(drip, client, stop)
-                with pytest.raises(TimeoutError):
-                    connection.recv(10)
-                stop.set()
-                assert dripping.result() < RECORD
-
-        def drip(client: ssl.SSLSocket, stop: threading.Event) -> int:
-            """Send a record that takes seconds to come in; return how much of it was sent."""
-            with socket.socket(fileno=os.dup(client.fileno())) as below:
-                below.sendall(b"\x17\x03\x03" + RECORD.to_bytes(2, "big"))
-                sent = 0
-                while sent < RECORD and not stop.wait(0.001):
-                    below.sendall(b"x")
-                    sent += 1
-            return sent
-
-        run(main)
-
-    def test_with_somebody_who_speaks_no_tls(self, certificates: Certificates) -> None:
-        def main() -> None:
-            with tcp_pair() as (accepted, client):
-                context = certificates.server_context()
-                with context.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False) as server_end:
-                    connection: Any = green(the_hub(), server_end)
-                    client.sendall(b"GET / HTTP/1.0\r\n\r\n")
-                    with pytest.raises(ssl.SSLError):
-                        connection.do_handshake()
-
-        run(main)
-
-
-class TestTheEnd:
-    def test_unwrapped_it_is_a_plain_connection(self, certificates: Certificates) -> None:
-        def main() -> None:
-            with green_tls_pair(certificates) as (connection, client):
-                unwrapping = spawn(connection.unwrap)
-                let_others_run(2)
-                assert not unwrapping.done()
-                plain = client.unwrap()
-                with plain, unwrapping.result(30) as clear:
-                    clear.settimeout(30)
-                    reader = spawn(clear.recv, 10)
-                    let_others_run()
-                    plain.sendall(b"in the clear")
-                    assert reader.result(30) == b"in the cle"
-                    buffer = bytearray(10)
-                    assert clear.recv_into(buffer) == 2
-                    assert clear.send(b"hello") == 5
-                    clear.sendall(b"hello")
-                    plain.settimeout(30)
-                    assert receive_exactly(plain, 10) == b"hellohello"
-
-        run(main)
-
-    def test_the_client_says_goodbye(self, certificates: Certificates) -> None:
-        def main() -> None:
-            with green_tls_pair(certificates) as (connection, client):
-                reader = spawn(connection.recv, 10)
-                let_others_run()
-                goodbye = Background(client.unwrap)
-                assert reader.result(30) == b""
-                connection.unwrap().close()
-                goodbye.result().close()
-
-        run(main)
-
-    def test_who_waits_is_told_that_it_is_closed(self, certificates: Certificates) -> None:
-        def main() -> None:
-            with green_tls_pair(certificates, None) as (connection, _):
-                reader = spawn(connection.recv, 10)
-                let_others_run()
-                connection.close()
-                with pytest.raises(OSError, match="Bad file descriptor"):
-                    reader.result(30)
-
-        run(main)
-
-    def test_files(self, certificates: Certificates) -> None:
-        def main() -> None:
-            with green_tls_pair(certificates) as (connection, client):
-                with connection.makefile("rb") as file:
-                    assert type(file) is Reader
-                    client.sendall(b"one\ntwo\nthree")
-                    assert [file.readline(), file.readline()] == [b"one\n", b"two\n"]
-                    assert file.read(5) == b"three"
-                writer = connection.make_writer(collects=True)
-                writer.write(b"hel")
-                writer.write(b"lo")
-                let_others_run()
-                assert client.recv(10) == b"hello"
-
-        run(main)
+    run(main)
 
 
 class TestMuchAtOnce:
@@ -384,6 +193,23 @@ class TestMuchAtOnce:
                 assert taker.result() == path.read_bytes()
 
         run(main)
+
+
+def test_files(certificates: Certificates) -> None:
+    def main() -> None:
+        with green_tls_pair(certificates) as (connection, client):
+            with connection.makefile("rb") as file:
+                assert type(file) is Reader
+                client.sendall(b"one\ntwo\nthree")
+                assert [file.readline(), file.readline()] == [b"one\n", b"two\n"]
+                assert file.read(5) == b"three"
+            writer = connection.make_writer(collects=True)
+            writer.write(b"hel")
+            writer.write(b"lo")
+            let_others_run()
+            assert client.recv(10) == b"hello"
+
+    run(main)
 
 
 def test_a_listener_of_tls(certificates: Certificates) -> None:

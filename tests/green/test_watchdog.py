@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -92,3 +93,15 @@ def test_tells_nothing_of_a_greenlet_that_has_just_given_way() -> None:
     with Watchdog(watched.hub, watched.look, watched.report):
         watched.wait_looked()
     assert watched.told == []
+
+
+def test_looks_for_lines_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That takes a while, in which a greenlet near its end goes on."""
+    watched = Watched()
+
+    def go_on(filename: str | None = None) -> None:
+        watched.hub.switches += 1
+
+    monkeypatch.setattr(linecache, "checkcache", go_on)
+    with Watchdog(watched.hub, watched.look, watched.report):
+        assert eventually(lambda: watched.told)

@@ -21,7 +21,7 @@ from doorkeep.connection.prologue import note_begun
 from doorkeep.connection.steps import Steps
 from doorkeep.connection.watch import ListenerWatch
 from doorkeep.datagram_listeners import UDPServer, UnixDatagramServer
-from doorkeep.green.datagrams import BatchSocket, DatagramBatch, batch_of
+from doorkeep.green.datagrams import DatagramBatch, batch_of, make_socket
 from doorkeep.green.hub import current_hub, hub_of_thread, run
 from doorkeep.green.selector import GreenSelector
 from doorkeep.green.sockets import GreenSocket, WaitingSocket, green
@@ -45,6 +45,8 @@ __all__ = ["GreenDatagramMixIn", "GreenMixIn"]
 
 logger = logging.getLogger("doorkeep.server")
 
+# What is not for a request to deal with: the end of its greenlet, or of the program.
+_ENDS = (GreenletExit, KeyboardInterrupt, SystemExit)
 # The servers that serve now: those in one hub are held up by each other's handlers.
 _serving: weakref.WeakSet[GreenMixIn] = weakref.WeakSet()
 
@@ -222,7 +224,9 @@ class GreenMixIn(_StreamServer):
                 request = self._made_green(request)
             if self._prologue(request, client_address):
                 self.finish_request(request, client_address)
-        except Exception:
+        except _ENDS:
+            raise
+        except BaseException:  # as it ends a thread, and not the others
             self._request_failed(request, client_address)
         finally:
             self._end_request(request, client_address)
@@ -236,8 +240,7 @@ class GreenMixIn(_StreamServer):
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Call the handler class."""
         kind: Any = self.RequestHandlerClass
-        plain: Any = object.__new__
-        if type(kind) is not type or kind.__new__ is not plain:
+        if not _is_plain(kind):
             super().finish_request(request, client_address)
             return
         if self._has_deadlines:
@@ -268,6 +271,12 @@ class GreenMixIn(_StreamServer):
         return super()._beside() if hub is None else partial(_start_in, hub)
 
 
+def _is_plain(kind: Any) -> bool:
+    """Return whether to call it is to call `object.__new__`, then its `__init__`."""
+    plain: Any = object.__new__
+    return type(kind) is type and kind.__new__ is plain
+
+
 def _start_in(hub: Hub, function: Callable[[], object]) -> None:
     hub.call_from_thread(partial(hub.start, function))
 
@@ -283,7 +292,7 @@ class GreenDatagramMixIn(GreenMixIn, _DatagramServer):
     _batch: DatagramBatch | None = None
 
     def _make_socket(self) -> socket.socket:
-        return BatchSocket(self.address_family, self.socket_type)
+        return make_socket(self.address_family, self.socket_type)
 
     @contextmanager
     def _watching(self, selector: Any, forever: bool = True) -> Iterator[ListenerWatch]:
@@ -326,6 +335,8 @@ class GreenDatagramMixIn(GreenMixIn, _DatagramServer):
     def _handle_datagrams(self, waiting: deque[tuple[bytes, Any]]) -> None:
         me = getcurrent()
         reply_socket, size = self.socket, self.max_packet_size
+        kind: Any = self.RequestHandlerClass
+        is_plain = _is_plain(kind)
         self._requests_in_progress.add(me, None, None).task = me
         try:
             while waiting:
@@ -334,8 +345,14 @@ class GreenDatagramMixIn(GreenMixIn, _DatagramServer):
                 if len(data) > size:
                     request = self._truncated(request, client_address)
                 try:
-                    self.RequestHandlerClass(request, client_address, self)
-                except Exception:
+                    if is_plain:  # in fewer steps than by calling it
+                        handler = kind.__new__(kind)
+                        handler.__init__(request, client_address, self)
+                    else:
+                        kind(request, client_address, self)
+                except _ENDS:
+                    raise
+                except BaseException:
                     self._request_failed(request, client_address)
         finally:
             self._requests_in_progress.remove(me)

@@ -98,7 +98,8 @@ class LoopThread:
 
     def _job_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None and isinstance(error, Exception):
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):  # which `_run` tells of
             logger.error("a request's task failed", exc_info=error)
         if self._closing and not self._tasks:
             self._ended.set()

@@ -46,7 +46,7 @@ class WaitingSocket(_Socket):
         while True:
             self._channel.spend()
             try:
-                return call(self, *arguments)
+                return call(*arguments)
             except BlockingIOError:
                 until = self._channel.wait_readable(until)
 
@@ -55,9 +55,59 @@ class WaitingSocket(_Socket):
         while True:
             self._channel.spend()
             try:
-                return call(self, *arguments)
+                return call(*arguments)
             except BlockingIOError:
                 until = self._channel.wait_writable(until)
+
+    # -- Calls that may wait -------------------------------------------------------------------------------------
+
+    # An encrypted connection takes most of them only once TLS has been unwrapped.
+
+    def recvfrom(self, *arguments: Any) -> Any:
+        return self._when_readable(super().recvfrom, *arguments)
+
+    def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> Any:
+        return self._when_readable(super().recvfrom_into, buffer, nbytes, flags)
+
+    def recvmsg(self, *arguments: Any) -> Any:
+        return self._when_readable(super().recvmsg, *arguments)
+
+    def recvmsg_into(self, *arguments: Any) -> Any:
+        return self._when_readable(super().recvmsg_into, *arguments)
+
+    def sendto(self, *arguments: Any) -> int:
+        self._channel.flush()
+        return self._when_writable(super().sendto, *arguments)
+
+    def sendmsg(self, *arguments: Any) -> int:
+        self._channel.flush()
+        return self._when_writable(super().sendmsg, *arguments)
+
+    def _sendfile_use_sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        """Send a file from the page cache; called by `sendfile`, which sends what is not there by reading it."""
+        self._check_sendfile_params(file, offset, count)  # type: ignore[attr-defined]  # of `socket.socket`
+        if self.gettimeout() == 0:
+            raise ValueError("non-blocking sockets are not supported")
+        source = _descriptor_of_file(file)
+        self._channel.flush()
+        sent = 0
+        try:
+            while count is None or sent < count:
+                part = _PART_OF_FILE if count is None else min(count - sent, _PART_OF_FILE)
+                length = self._when_writable(os.sendfile, super().fileno(), source, offset + sent, part)
+                if length == 0:
+                    break
+                sent += length
+                if self._channel.hub.parks():
+                    self._channel.hub.give_way()
+        except OSError as error:
+            if sent or error.errno != errno.EINVAL:  # which says that the file has to be read, as those of /proc
+                raise
+            _use_send_instead(error)
+        finally:
+            if sent and hasattr(file, "seek"):
+                file.seek(offset + sent)
+        return sent
 
     # -- Time ----------------------------------------------------------------------------------------------------
 
@@ -105,15 +155,29 @@ class WaitingSocket(_Socket):
         """Return another connection as one of the same hub."""
         return green(self._channel.hub, other)
 
+    def fileno(self) -> int:
+        """Return the descriptor. As it may be written to, what `wfile` is given is sent at once from now on."""
+        channel = getattr(self, "_channel", None)  # which asks for it itself
+        if channel is not None:
+            channel.expose()
+        return super().fileno()
+
     # -- The end -------------------------------------------------------------------------------------------------
 
+    def shutdown(self, how: int) -> None:
+        self._channel.settle()
+        super().shutdown(how)
+
     def _real_close(self, *base: Any) -> None:
+        self._channel.settle()
         self._channel.close()
         super()._real_close(*base)  # type: ignore[misc]  # what `close` calls once no file is open
 
     def detach(self) -> int:
+        self._channel.settle()
         self._channel.forget()
-        super().setblocking(self.gettimeout() is None)
+        if super().fileno() >= 0:  # else it is closed, or detached already
+            super().setblocking(self.gettimeout() is None)
         return super().detach()
 
 
@@ -163,7 +227,7 @@ class GreenSocket(SocketMethods, WaitingSocket, socket.socket):
     # -- Calls that may wait -------------------------------------------------------------------------------------
 
     def accept(self) -> tuple[GreenSocket, Any]:
-        descriptor, address = self._when_readable(socket.socket._accept)  # type: ignore[attr-defined]  # of the C base
+        descriptor, address = self._when_readable(super()._accept)  # type: ignore[misc]  # of the C base
         return GreenSocket.of_descriptor(self._channel.hub, self.family, self.type, self.proto, descriptor), address
 
     def connect(self, address: Any) -> None:
@@ -194,45 +258,6 @@ class GreenSocket(SocketMethods, WaitingSocket, socket.socket):
             number = super().connect_ex(address)
         return number
 
-    def recvfrom(self, *arguments: Any) -> Any:
-        return self._when_readable(socket.socket.recvfrom, *arguments)
-
-    def recvfrom_into(self, *arguments: Any) -> Any:
-        return self._when_readable(socket.socket.recvfrom_into, *arguments)
-
-    def recvmsg(self, *arguments: Any) -> Any:
-        return self._when_readable(socket.socket.recvmsg, *arguments)
-
-    def recvmsg_into(self, *arguments: Any) -> Any:
-        return self._when_readable(socket.socket.recvmsg_into, *arguments)
-
-    def sendto(self, *arguments: Any) -> int:
-        return self._when_writable(socket.socket.sendto, *arguments)
-
-    def sendmsg(self, *arguments: Any) -> int:
-        return self._when_writable(socket.socket.sendmsg, *arguments)
-
-    def _sendfile_use_sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
-        """Send a regular file from the page cache; called by `sendfile`, which sends others by reading them."""
-        self._check_sendfile_params(file, offset, count)  # type: ignore[attr-defined]  # of `socket.socket`
-        if self.gettimeout() == 0:
-            raise ValueError("non-blocking sockets are not supported")
-        source = _descriptor_of_regular_file(file)
-        sent = 0
-        try:
-            while count is None or sent < count:
-                part = _PART_OF_FILE if count is None else min(count - sent, _PART_OF_FILE)
-                length = self._when_writable(_send_part, source, offset + sent, part)
-                if length == 0:
-                    break
-                sent += length
-                if self._channel.hub.parks():
-                    self._channel.hub.give_way()
-        finally:
-            if sent and hasattr(file, "seek"):
-                file.seek(offset + sent)
-        return sent
-
 
 def green(hub: Hub, connection: socket.socket) -> socket.socket:
     """Return a connection as one of a hub's; one that is already stays what it is.
@@ -258,11 +283,7 @@ def is_tls(connection: Any) -> bool:
     return ssl is not None and isinstance(connection, ssl.SSLSocket)
 
 
-def _send_part(sock: socket.socket, source: int, offset: int, count: int) -> int:
-    return os.sendfile(sock.fileno(), source, offset, count)
-
-
-def _descriptor_of_regular_file(file: Any) -> int:
+def _descriptor_of_file(file: Any) -> int:
     try:
         descriptor: int = file.fileno()
         os.fstat(descriptor)

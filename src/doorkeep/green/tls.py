@@ -15,8 +15,11 @@ __all__ = ["GreenSSLSocket", "green_tls"]
 Result = TypeVar("Result")
 
 
-class GreenSSLSocket(WaitingSocket, ssl.SSLSocket):
-    """A TLS connection of a hub; what `green_tls` makes of a plain one."""
+class GreenSSLSocket(WaitingSocket, ssl.SSLSocket):  # type: ignore[misc]  # whose recvmsg and sendmsg never return
+    """A TLS connection of a hub; what `green_tls` makes of a plain one.
+
+    Who waits in a call when another shuts the connection down meets the end of the stream, as a thread does.
+    """
 
     _channel: Channel
     _sslobj: Any
@@ -30,20 +33,33 @@ class GreenSSLSocket(WaitingSocket, ssl.SSLSocket):
             try:
                 return call(self, *arguments)
             except ssl.SSLWantReadError:
+                if self._channel.timeout == 0:
+                    raise
                 until = self._channel.wait_readable(until)
             except ssl.SSLWantWriteError:
+                if self._channel.timeout == 0:
+                    raise
                 until = self._channel.wait_writable(until)
+            if self._sslobj is None:
+                raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the connection was shut down meanwhile")
 
     def do_handshake(self, block: bool = False) -> None:
         self._perform(ssl.SSLSocket.do_handshake, block)
 
     def unwrap(self) -> socket.socket:
+        self._channel.flush()
         return self._perform(ssl.SSLSocket.unwrap)
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:
-        return self._perform(ssl.SSLSocket.read, len, buffer)
+        try:
+            return self._perform(ssl.SSLSocket.read, len, buffer)
+        except ssl.SSLEOFError:
+            if not self.suppress_ragged_eofs:
+                raise
+            return b"" if buffer is None else 0
 
     def write(self, data: Any) -> int:
+        self._channel.flush()
         return self._perform(ssl.SSLSocket.write, data)
 
     # Once TLS has been unwrapped, the connection is a plain one.
@@ -57,13 +73,20 @@ class GreenSSLSocket(WaitingSocket, ssl.SSLSocket):
         return self._channel.recv_into(buffer, nbytes or 0, flags)
 
     def send(self, data: Any, flags: int = 0) -> int:
+        self._channel.flush()
         if self._sslobj is not None:
             return self._perform(ssl.SSLSocket.send, data, flags)
         return self._channel.send(data, flags)
 
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        if self._sslobj is not None:
+            super().sendall(data, flags)
+        else:
+            self._channel.sendall(data, flags)
+
     def accept(self) -> tuple[ssl.SSLSocket, Any]:
         """Accept a connection, whose handshake comes with the first byte read or written."""
-        descriptor, address = self._when_readable(socket.socket._accept)  # type: ignore[attr-defined]  # of the C base
+        descriptor, address = self._when_readable(super()._accept)  # type: ignore[misc]  # of the C base
         accepted = socket.socket(self.family, self.type, self.proto, descriptor)
         wrapped = self.context.wrap_socket(
             accepted, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=self.suppress_ragged_eofs

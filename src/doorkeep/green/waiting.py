@@ -49,7 +49,8 @@ class _Waiter:
 
     def release(self) -> None:
         self.released = True
-        if threading.get_ident() == self._hub.thread:
+        # A signal handler that comes while all wait is in the thread, and has to end the kernel's wait all the same.
+        if threading.get_ident() == self._hub.thread and not self._hub.waiting:
             self._hub.wake(self._greenlet)
         else:
             self._hub.call_from_thread(partial(self._hub.wake, self._greenlet))

@@ -21,8 +21,9 @@ class Watchdog:
     """Tells of each greenlet that holds a hub for longer than allowed, once, from a thread of its own.
 
     `allowed` returns that time in seconds, anew for each look; None for no limit. `report` is called with the
-    greenlet, the seconds that it was seen holding the hub for, and its stack. Code that keeps the
-    interpreter's lock all the while, as few extensions do, is noticed when it gives it back, if it still runs then.
+    greenlet, the seconds that it was seen holding the hub for, and its stack. Code that
+    keeps the interpreter's lock all the while, as a call of `sorted` does, is noticed when it gives it back, if its
+    greenlet still runs then.
     """
 
     def __init__(
@@ -59,10 +60,10 @@ class Watchdog:
     def _tell(self, switches: int, seconds: float) -> None:
         hub = self._hub
         greenlet = hub.current
-        frame = sys._current_frames().get(hub.thread)
-        stack = traceback.extract_stack(frame)
+        # Before we look at files for the lines, which lets the greenlet go on: it may be near its end.
+        places = [*traceback.walk_stack(sys._current_frames().get(hub.thread))]
         if hub.switches == switches and not hub.waiting:  # else it has just gone on, and this may be another's stack
-            self._report(greenlet, seconds, stack)
+            self._report(greenlet, seconds, traceback.StackSummary.extract(reversed(places)))
 
 
 def _pause(allowed: float | None) -> float:

@@ -47,7 +47,6 @@ def _end_output(connection: Any) -> Callable[[int], bytes]:
     say_goodbye(connection)
     # Not the methods of an SSLSocket: one would end TLS, the other take what comes now for a violation of it.
     socket.socket.shutdown(connection, socket.SHUT_WR)
+    receive = partial(socket.socket.recv, connection)
     when_readable = getattr(connection, "_when_readable", None)  # green connections have it
-    if when_readable is not None:
-        return partial(when_readable, socket.socket.recv)
-    return partial(socket.socket.recv, connection)
+    return receive if when_readable is None else partial(when_readable, receive)

@@ -263,6 +263,23 @@ cdef class Channel:
             done += length
         return done
 
+    cpdef flush(self):
+        if self.collecting is not None and self.hub.is_in_thread():
+            writer, self.collecting = self.collecting, None
+            writer.flush()
+
+    def settle(self):
+        writer = self.collecting
+        if writer is not None and self.hub.is_in_thread():
+            if writer in self.hub.unflushed:
+                writer.send_collected()
+            else:
+                writer.send_now()
+
+    def expose(self):
+        self.exposed = True
+        self.settle()
+
     cdef Py_ssize_t transmit_now(self, const char* data, Py_ssize_t size, int flags) except -1:
         """Send what there is room for; return -2 if there is none."""
         cdef Py_ssize_t length
@@ -282,6 +299,8 @@ cdef class Channel:
 
     cdef Py_ssize_t transmit(self, const char* data, Py_ssize_t size, int flags, double* until) except -1:
         cdef Py_ssize_t length
+        if self.collecting is not None:
+            self.flush()
         self.spend_one()
         while True:
             length = self.transmit_now(data, size, flags)

@@ -1,8 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, binding=False, auto_pickle=False
 """Datagrams in batches, a system call for many (recvmmsg(2), sendmmsg(2)). `doorkeep.green.datagrams` says what for."""
 
-from socket import AF_INET, AF_INET6
+from socket import AF_INET, AF_INET6, socket
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
@@ -77,6 +78,28 @@ cdef enum:
     SURELY_SENT = 1200
     # Nanoseconds that a reply may wait for others.
     LONGEST_DELAY = 1000000
+
+
+class BatchSocket(socket):
+    """A datagram socket that sends replies together while a batch is being handled."""
+
+    __slots__ = ("batch",)
+
+    @cython.binding(True)
+    def __init__(self, *arguments, **keywords):
+        socket.__init__(self, *arguments, **keywords)
+        self.batch = None
+
+    @cython.binding(True)
+    def sendto(self, data, *flags_and_address):
+        """As `socket.socket.sendto`; errors of a reply that was kept come to the server's `handle_error`."""
+        cdef Py_ssize_t size
+        batch = self.batch
+        if batch is not None and len(flags_and_address) == 1:
+            size = (<DatagramBatch?>batch).keep(data, flags_and_address[0])
+            if size >= 0:
+                return size
+        return socket.sendto(self, data, *flags_and_address)
 
 
 cdef class DatagramBatch:
@@ -171,8 +194,11 @@ cdef class DatagramBatch:
 
     # -- Sending -------------------------------------------------------------------------------------------------
 
-    def collect(self, data, address):
-        """Keep a datagram for the next flush and return its size; -1 for one that has to be sent alone."""
+    cdef Py_ssize_t keep(self, data, address) except -2:
+        """Keep a datagram until the greenlet waits, a millisecond is over or there are 64; return its size.
+
+        Returns -1 for one that has to be sent alone: it is long, its peer has sent none lately, or no hub runs.
+        """
         cdef bytes kept
         if type(data) is bytes:
             kept = data

@@ -71,6 +71,8 @@ cdef class Channel:
     cdef public bint readable
     cdef bint writable, registered, short_is_empty
     cdef object reader, writer
+    cdef object collecting
+    cdef readonly bint exposed
     cdef double reader_until, writer_until, scheduled
     cdef object __weakref__
 
@@ -92,6 +94,7 @@ cdef class Channel:
     cdef Py_ssize_t receive_all(self, char* buffer, Py_ssize_t size, int flags) except -1
     cdef bytes recv_much(self, Py_ssize_t size, int flags)
     cdef Py_ssize_t receive(self, char* buffer, Py_ssize_t size, int flags) except -1
+    cpdef flush(self)
     cdef Py_ssize_t transmit_now(self, const char* data, Py_ssize_t size, int flags) except -1
     cdef Py_ssize_t transmit(self, const char* data, Py_ssize_t size, int flags, double* until) except -1
     cpdef recv(self, Py_ssize_t size, int flags=*)

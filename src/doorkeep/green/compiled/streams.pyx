@@ -313,7 +313,7 @@ cdef class Writer:
     mode = "wb"
 
     cdef object source, socket
-    cdef Channel channel
+    cdef Channel channel, ordering
     cdef Hub hub
     cdef bytearray collected
     cdef bint listed
@@ -326,6 +326,7 @@ cdef class Writer:
         self.source = source
         self.hub = hub
         self.channel = source if isinstance(source, Channel) else None
+        self.ordering = getattr(socket, "_channel", None)
         self.socket = socket
         self.collects = collects
 
@@ -345,13 +346,21 @@ cdef class Writer:
             PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
             size = view.len
             PyBuffer_Release(&view)
-        if not self.collects or not (self.listed or self.hub.parks()):
+        if (
+            not self.collects
+            or (self.ordering is not None and self.ordering.exposed)
+            or not (self.listed or self.hub.is_ours())
+        ):
             self.send(data)
             return size
         if self.error is not None:
             self.flush()
+        if self.collected is None and self.ordering is not None and self.ordering.collecting is not None:
+            self.ordering.flush()
         if self.collected is None:
             self.collected = bytearray(data)
+            if self.ordering is not None:
+                self.ordering.collecting = self
         else:
             self.collected += data
         if not self.listed:
@@ -365,12 +374,16 @@ cdef class Writer:
         """Send what was collected; raises what sending it met, now or when it was sent before."""
         cdef bytearray collected = self.collected
         error, self.error = self.error, None
+        self.forget()
         if error is not None:
-            self.collected = None
             raise error
         if collected is not None:
-            self.collected = None
             self.send(collected)
+
+    cdef void forget(self) noexcept:
+        self.collected = None
+        if self.ordering is not None and self.ordering.collecting is self:
+            self.ordering.collecting = None
 
     def send_now(self):
         """Send what was collected as far as that takes no waiting; return whether nothing is left."""
@@ -388,7 +401,7 @@ cdef class Writer:
                     if done > 0:
                         del collected[:done]
                     return False
-        self.collected = None
+        self.forget()
         self.listed = False
         return True
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
     from doorkeep.green.pure.loop import Hub
+    from doorkeep.green.pure.streams import Writer
 
 __all__ = ["BUDGET", "Channel"]
 
@@ -59,7 +60,9 @@ class Channel:
         "_watched",
         "_writer",
         "_writer_until",
+        "collecting",
         "descriptor",
+        "exposed",
         "hub",
         "readable",
         "timeout",
@@ -79,6 +82,8 @@ class Channel:
         self._writer: Any = None
         self._reader_until = self._writer_until = inf
         self._scheduled = inf  # when the hub will have us look at the clock
+        self.collecting: Writer | None = None  # of what is to leave before anything else
+        self.exposed = False
 
     # -- The end -------------------------------------------------------------------------------------------------
 
@@ -317,6 +322,30 @@ class Channel:
                 raise
         return done
 
+    def flush(self) -> None:
+        """Send what a writer has collected, which comes before anything else that is sent; in the hub's thread."""
+        writer = self.collecting
+        if writer is not None and self.hub.is_in_thread():
+            self.collecting = None
+            writer.flush()
+
+    def settle(self) -> None:
+        """Send what the current greenlet's writer has collected; another's, as far as that takes no waiting.
+
+        What sending it meets, the writer raises when it is next used.
+        """
+        writer = self.collecting
+        if writer is not None and self.hub.is_in_thread():
+            if writer in self.hub.unflushed:
+                writer.send_collected()
+            else:
+                writer.send_now()
+
+    def expose(self) -> None:
+        """Let writers collect nothing from now on: the program knows the descriptor, and may write to it itself."""
+        self.exposed = True
+        self.settle()
+
     def send(self, data: ReadableBuffer, flags: int = 0) -> int:
         """As `socket.socket.send`."""
         self.spend()
@@ -338,6 +367,8 @@ class Channel:
                     done += length
 
     def _transmit(self, data: ReadableBuffer, flags: int, until: float) -> tuple[int, float]:
+        if self.collecting is not None:
+            self.flush()
         while True:
             length = self.send_now(data, flags)
             if length is not None:

@@ -309,6 +309,10 @@ class Hub:
         """Return whether the caller may park: it is in one of our greenlets, and not in a signal handler."""
         return self.running and not self.waiting and get_ident() == self.thread and getcurrent() is not self.greenlet
 
+    def is_in_thread(self) -> bool:
+        """Return whether the caller is in the thread that runs the hub."""
+        return self.running and get_ident() == self.thread
+
     def busy(self) -> bool:
         """Return whether there are greenlets with something to do."""
         return self.workers > len(self._idle) or any(item.__class__ is Job for item in self.ready)

@@ -220,6 +220,7 @@ class Writer(OutputFile):
         "_error",
         "_hub",
         "_listed",
+        "_ordering",
         "_send",
         "_socket",
         "_source",
@@ -229,6 +230,7 @@ class Writer(OutputFile):
 
     def __init__(self, source: Any, socket: Any, hub: Hub, collects: bool = False) -> None:
         self._source = source
+        self._ordering: Channel | None = getattr(socket, "_channel", None)
         self._send = source.sendall
         self._socket = socket
         self._hub = hub
@@ -241,13 +243,18 @@ class Writer(OutputFile):
     def write(self, data: ReadableBuffer, /) -> int:
         """Send all of `data`, or keep it; return its size in bytes."""
         size = len(data) if type(data) is bytes else memoryview(data).nbytes
-        if not self.collects or not (self._listed or self._hub.parks()):
+        ordering = self._ordering
+        if not self.collects or (ordering is not None and ordering.exposed) or not (self._listed or self._hub.parks()):
             self._send(data)
             return size
         if self._error is not None:
             self.flush()
+        if self._collected is None and ordering is not None and ordering.collecting is not None:
+            ordering.flush()  # of another writer
         if self._collected is None:
             self._collected = bytearray(data)
+            if ordering is not None:
+                ordering.collecting = self
         else:
             self._collected += data
         if not self._listed:
@@ -259,12 +266,19 @@ class Writer(OutputFile):
 
     def flush(self) -> None:
         """Send what was collected; raises what sending it met, now or when it was sent before."""
-        collected, self._collected = self._collected, None
+        collected = self._collected
         error, self._error = self._error, None
+        self._forget()
         if error is not None:
             raise error
         if collected is not None:
             self._send(collected)
+
+    def _forget(self) -> None:
+        """Note that nothing is collected."""
+        self._collected = None
+        if self._ordering is not None and self._ordering.collecting is self:
+            self._ordering.collecting = None
 
     def send_now(self) -> bool:
         """Send what was collected as far as that takes no waiting; return whether nothing is left."""
@@ -280,7 +294,7 @@ class Writer(OutputFile):
                 if done is None or done < len(collected):
                     del collected[: done or 0]
                     return False
-        self._collected = None
+        self._forget()
         self._listed = False
         return True
 
