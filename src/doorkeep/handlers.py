@@ -183,7 +183,7 @@ class StreamRequestHandler(BaseRequestHandler):
             return self.server._start_tls(self, context)
         from doorkeep.connection.tls import note_server_names
 
-        if self._read_ahead():
+        if read_ahead(self.rfile):
             import ssl
 
             raise ssl.SSLError("the client sent bytes ahead of its TLS handshake")
@@ -212,16 +212,18 @@ class StreamRequestHandler(BaseRequestHandler):
             upgraded.close()
             raise
 
-    def _read_ahead(self) -> bytes:
-        """Return what `rfile` has read and not handed out; it can read no more afterwards."""
-        unread = getattr(self.rfile, "unread", None)  # those of green connections have it
-        if unread is not None:
-            return bytes(unread())
-        if not isinstance(self.rfile, BufferedReader):
-            return b""
-        # With nothing in its buffer `peek` reads: without this, what belongs to the handshake.
-        self.rfile.raw.readinto = lambda buffer: None
-        return self.rfile.peek()
+
+def read_ahead(file: Any) -> bytes:
+    """Return what the `rfile` of a connection has read and not handed out; it can read no more afterwards."""
+    unread = getattr(file, "unread", None)  # those of green connections have it
+    if unread is not None:
+        return bytes(unread())
+    if not isinstance(file, BufferedReader):
+        return b""
+    raw: Any = file.raw
+    # With nothing in its buffer `peek` reads: without this, what belongs to the handshake.
+    raw.readinto = lambda buffer: None
+    return file.peek()
 
 
 class _SocketWriter(BufferedIOBase):

@@ -11,7 +11,17 @@ from wsgiref.types import WSGIEnvironment as Environ
 from doorkeep.http.wsgi import WSGIHandler
 from doorkeep.testing import converse
 
-__all__ = ["CLOSE", "TEXT", "answer", "echo", "environ_of", "failure_of", "generating", "returning"]
+__all__ = [
+    "CLOSE",
+    "TEXT",
+    "answer",
+    "answering_with",
+    "echo",
+    "environ_of",
+    "failure_of",
+    "generating",
+    "returning",
+]
 
 TEXT = ("Content-Type", "text/plain")
 CLOSE = b"Connection: close\r\n\r\n"
@@ -54,6 +64,16 @@ def generating(*blocks: bytes, headers: Any = (TEXT,)) -> Any:
     def application(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
         start_response("200 OK", list(headers))
         return iter(blocks)
+
+    return application
+
+
+def answering_with(result: Any) -> Any:
+    """Return an application that answers with `result` itself."""
+
+    def application(environ: Environ, start_response: StartResponse) -> Any:
+        start_response("200 OK", [TEXT])
+        return result
 
     return application
 

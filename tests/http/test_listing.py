@@ -227,5 +227,10 @@ def test_sizes(size: int, shown: str) -> None:
     assert f">{shown}<".encode() in listing_page("/", [entry("a", size)], None, "utf-8")
 
 
+@pytest.mark.parametrize(("size", "title"), [(1, "1 byte"), (1234567, "1,234,567 bytes")])
+def test_the_size_to_the_byte(size: int, title: str) -> None:
+    assert f'title="{title}"'.encode() in listing_page("/", [entry("a", size)], None, "utf-8")
+
+
 def test_a_time_beyond_the_calendar() -> None:
     assert b"<time" not in listing_page("/", [entry("a", modified=1e18)], None, "utf-8")

@@ -284,6 +284,8 @@ class TestClients:
         ("--max-body-size 1M", "--max-body-size: must be a whole number of bytes, or None, not '1M'"),
         ("--max-body-size -1", "must be a whole number of bytes from 0 to 9223372036854775807, or None, not '-1'"),
         ("--charset utf-8;x", "--charset must be the name of a charset, such as utf-8, or none, not 'utf-8;x'"),
+        ("-H Content-Length 5", "--header cannot set Content-Length, which says where each answer ends"),
+        ("-H transfer-Encoding x", "--header cannot set transfer-Encoding, which says where each answer ends"),
         ("-H X: value", "--header needs the name of a header, such as Cache-Control, not 'X:'"),
         ("--idle-timeout x", "must be a number of seconds, or None, not 'x'"),
         ("--idle-timeot 5", "there is no option --idle-timeot; did you mean --idle-timeout?"),

@@ -57,6 +57,12 @@ def test_no_reference(reference: str) -> None:
         load_handler(reference)
 
 
+@pytest.mark.parametrize("reference", ["./app:Handler", "app.py/x:Handler", ".app:Handler", "my-app:Handler"])
+def test_no_module(reference: str) -> None:
+    with pytest.raises(DoorkeepError, match=r"is no name of a module: write package\.module:Handler"):
+        load_handler(reference)
+
+
 def test_the_current_folder_is_importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "only_in_this_folder.py").write_text("def handler(request, client_address, server): pass\n")
     monkeypatch.chdir(tmp_path)

@@ -21,6 +21,7 @@ from urllib.parse import unquote
 from doorkeep.addresses import host_of
 from doorkeep.http.blocking import call_beside
 from doorkeep.http.static import SimpleHTTPRequestHandler
+from doorkeep.http.targets import origin_form
 
 __all__ = ["CGIHTTPRequestHandler", "executable", "nobody_uid"]
 
@@ -121,6 +122,7 @@ class CGIHTTPRequestHandler(SimpleHTTPRequestHandler):
 
         Such a path must not be served as that of a file, which a program could be that is not to be read.
         """
+        self.path = origin_form(self.path)
         try:
             return self.is_cgi()
         except (IndexError, ValueError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -11,15 +10,13 @@ from doorkeep.addresses import host_of
 from doorkeep.concurrency.forks import ForkingMixIn
 from doorkeep.http.bodies import Body
 from doorkeep.http.file_wrapper import FileWrapper
+from doorkeep.http.targets import split_absolute_form
 from doorkeep.server import BaseServer
 
 if TYPE_CHECKING:
     from doorkeep.http.handler import BaseHTTPRequestHandler
 
 __all__ = ["environ_of_connection", "environ_of_request"]
-
-# RFC 9112 section 3.2.2: scheme, authority, and what would be the target in the usual form.
-_ABSOLUTE_FORM = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#]*)([^#]*)").match
 
 
 def environ_of_connection(handler: BaseHTTPRequestHandler) -> dict[str, Any]:
@@ -71,10 +68,7 @@ def environ_of_request(common: dict[str, Any], handler: BaseHTTPRequestHandler) 
     target = handler.path
     host = None
     if target[:1] != "/":
-        absolute = _ABSOLUTE_FORM(target)
-        host, target = absolute.groups() if absolute is not None else (None, "")
-        if host is not None and target[:1] != "/":
-            target = f"/{target}"  # RFC 9110 section 4.2.3: the empty path is this one
+        host, target = split_absolute_form(target) or (None, "")
     path, _, query = target.partition("?")
     environ["REQUEST_METHOD"] = handler.command
     environ["REQUEST_URI"] = handler.path

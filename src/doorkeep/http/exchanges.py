@@ -16,6 +16,7 @@ from doorkeep.http.bodies import Body, BodyTooLongError, RawBody
 from doorkeep.http.body_writers import BodyDropper, BodyWriter, ChunkedWriter
 from doorkeep.http.pace import PacedReader
 from doorkeep.http.settings import HTTPSettings
+from doorkeep.http.upgrades import UpgradeReader
 from doorkeep.server import BaseServer
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ __all__ = ["LATE", "Exchanges"]
 # What a connection waits for whose head has not come in time, but that its handler notices it.
 LATE = "late head"
 
+# The headers that say where a body ends.
+_DELIMITING = (b"content-length:", b"transfer-encoding:")
+
 # Of handlers under servers that are not for HTTP.
 _DEFAULTS = HTTPSettings()
 
@@ -38,7 +42,8 @@ class Exchanges:
     `in_progress` is whether a request is waited for, read or answered.
     `head` is the request's, None until it has been parsed; `status` and `is_delimited` are the response's: its status,
     0 until there is one, and whether its headers say where its body ends. `has_begun` says that they have been sent.
-    `body_writer` is what the body is written to where that cannot be `wfile` itself. `leaves_unread` says that the
+    `files` are `rfile` and `wfile` as they were when its method was called, None before. `body_writer` is what the body
+    is written to where that cannot be `wfile` itself. `leaves_unread` says that the
     client may be sending yet when the connection closes.
 
     For the access log: `logged` is the status that is to be logged once the response is over, `size` that of its body
@@ -47,7 +52,17 @@ class Exchanges:
 
     __slots__ = (
         *("_connection", "_continue_is_due", "_count", "_is_timed", "_no_body", "_server", "settings"),
-        *("began", "body_writer", "error", "has_begun", "head", "in_progress", "is_delimited", "leaves_unread"),
+        *(
+            "began",
+            "body_writer",
+            "error",
+            "files",
+            "has_begun",
+            "head",
+            "in_progress",
+            "is_delimited",
+            "leaves_unread",
+        ),
         *("logged", "size", "status"),
     )
 
@@ -69,6 +84,7 @@ class Exchanges:
         self.head: Head | None = None
         self.status = 0
         self.is_delimited = self.has_begun = self.leaves_unread = self._continue_is_due = False
+        self.files: tuple[Any, Any] | None = None
         self.body_writer: BodyWriter | None = None
         self.began = 0.0
         self.logged: Any = None
@@ -146,13 +162,18 @@ class Exchanges:
         return True
 
     def body_for(self, handler: BaseHTTPRequestHandler) -> Any:
-        """Return what the method of the request is to read from: its body, or the connection if it may upgrade."""
+        """Return what the method of the request is to read from: its body, or the connection if it may upgrade.
+
+        That is with GET, of which nobody expects a body to be read; others find the connection once 101 was sent.
+        """
         head, stream = self.head, handler.rfile
         if head is None:
             return stream
         if head.content_length == 0:
-            if head.upgrades:
+            if head.method == "CONNECT":
                 return stream
+            if head.upgrades and head.method == "GET":
+                return UpgradeReader(stream)
             known = self._no_body
             if known is None or known[0] is not stream or known[1].closed:
                 known = self._no_body = stream, Body(stream, 0)
@@ -175,8 +196,10 @@ class Exchanges:
 
     def is_over(self, body: Any, handler: BaseHTTPRequestHandler) -> bool:
         """Read what the handler has left of a body; return whether the next request can follow."""
+        if isinstance(body, UpgradeReader):
+            return self.status > 101 and not body.was_read
         if not isinstance(body, Body):
-            return self.head is None or (self.status > 101 and self.head.method != "CONNECT")
+            return self.head is None
         if body.finished:
             return True
         handler.wfile.flush()  # the client may wait for the answer
@@ -204,6 +227,7 @@ class Exchanges:
         ):
             self.has_begun = True
             return None  # nothing is to be added, as is usual
+        self.has_begun = self.status >= 200
         writer = self._frame_body(handler)
         keeps = self.has_begun and self._server is not None and not handler.close_connection
         if keeps and handler.request_version == "HTTP/1.0" and not _has_header(handler, b"connection:"):
@@ -213,32 +237,51 @@ class Exchanges:
 
     def _frame_body(self, handler: BaseHTTPRequestHandler) -> BodyWriter | None:
         status = self.status
-        is_tunnel = status == 101 or (handler.command == "CONNECT" and 200 <= status < 300)
-        if is_tunnel:
-            handler.close_connection = True  # behind what is not HTTP
-        if is_tunnel or status < 200:
+        if status == 101 or (handler.command == "CONNECT" and 200 <= status < 300):
+            self._frame_tunnel(handler)
+        if not self.has_begun:
             return None
-        self.has_begun = True
         if self._is_untold_close(handler) if handler.close_connection else self._is_last():
             handler.send_header("Connection", "close")
-        if status in (204, 304) or handler.command == "HEAD":
+        has_none = status in (204, 304) or handler.command == "HEAD"
+        is_delimited = self.is_delimited or self._server is None or _is_delimited(handler)
+        if self.files is not None and handler.wfile is not self.files[1]:
+            # The program catches the response. How it will send it cannot be known: its end is that of the connection.
+            if has_none or not is_delimited:
+                self._close_after(handler)
+            return None
+        if has_none:
             self.size = 0
             return BodyDropper(handler.wfile)
-        if self.is_delimited or handler.close_connection or self._server is None or _is_delimited(handler):
-            return BodyDropper(handler.wfile) if status == 205 else None
         if status == 205:
-            handler.send_header("Content-Length", "0")
+            if _is_delimited(handler) or not handler.close_connection:
+                _replace_length(handler)
             return BodyDropper(handler.wfile)
-        if handler.request_version >= "HTTP/1.1":
+        if is_delimited or handler.close_connection:
+            return None
+        if _speaks_1_1(handler):
             handler.send_header("Transfer-Encoding", "chunked")
             return ChunkedWriter(handler.wfile)
-        handler.send_header("Connection", "close")
+        self._close_after(handler)
         return None
+
+    def _frame_tunnel(self, handler: BaseHTTPRequestHandler) -> None:
+        """See to it that the method finds the connection behind its request, and that no other request follows."""
+        self.has_begun = False
+        handler.close_connection = True
+        body = handler.rfile
+        if self.files is not None and (isinstance(body, UpgradeReader) or (isinstance(body, Body) and body.finished)):
+            handler.rfile = self.files[0]
+
+    def _close_after(self, handler: BaseHTTPRequestHandler) -> None:
+        """End the response by closing the connection."""
+        handler.close_connection = True
+        if not _has_header(handler, b"connection:"):
+            handler.send_header("Connection", "close")
 
     def _is_untold_close(self, handler: BaseHTTPRequestHandler) -> bool:
         """Return whether the client is yet to be told that the connection closes (RFC 9112 section 9.6)."""
-        speaks_it = min(handler.protocol_version, handler.request_version) >= "HTTP/1.1"
-        return speaks_it and self._server is not None and not _has_header(handler, b"connection:")
+        return _speaks_1_1(handler) and self._server is not None and not _has_header(handler, b"connection:")
 
     def _is_last(self) -> bool:
         settings = self.settings
@@ -248,8 +291,24 @@ class Exchanges:
 
 def _is_delimited(handler: BaseHTTPRequestHandler) -> bool:
     """Return whether a head, to which programs add lines by themselves, says where the body ends."""
-    return _has_header(handler, b"content-length:", b"transfer-encoding:")
+    return _has_header(handler, *_DELIMITING)
 
 
 def _has_header(handler: BaseHTTPRequestHandler, *names: bytes) -> bool:
-    return any(line.lower().startswith(names) for line in handler._headers_buffer)
+    return any(line.lower().startswith(names) for line in _lines(handler))
+
+
+def _lines(handler: BaseHTTPRequestHandler) -> list[bytes]:
+    """Return the lines of a head, of which programs add several as one."""
+    return b"".join(handler._headers_buffer).splitlines(keepends=True)
+
+
+def _replace_length(handler: BaseHTTPRequestHandler) -> None:
+    """Let a head say that there is no body (RFC 9110 section 15.3.6)."""
+    kept = [line for line in _lines(handler) if not line.lower().startswith(_DELIMITING)]
+    handler._headers_buffer = [*kept, b"Content-Length: 0\r\n"]
+
+
+def _speaks_1_1(handler: BaseHTTPRequestHandler) -> bool:
+    """Return whether the response is of HTTP/1.1 at least, and for a client of that."""
+    return min(handler.protocol_version, handler.request_version) >= "HTTP/1.1"

@@ -218,7 +218,8 @@ class BaseHTTPRequestHandler(ResponseMixIn, LogMixIn, StreamRequestHandler):
         """Answer a request that is none."""
         if error.version is not None:
             self.request_version = error.version
-        self.send_error(error.status, error.reason, error.explanation)
+        # Programs have a `send_error` of two arguments.
+        self.send_error(error.status, error.reason, *((error.explanation,) if error.explanation else ()))
         self.close_connection = True
 
     def handle_expect_100(self) -> bool:
@@ -244,6 +245,7 @@ class BaseHTTPRequestHandler(ResponseMixIn, LogMixIn, StreamRequestHandler):
         command = self.command
         method = getattr(self, _METHOD_NAMES.get(command) or f"do_{command}", None) or self._refuse_method
         stream = self.rfile
+        exchanges.files = stream, self.wfile
         body = self.rfile = exchanges.body_for(self)
         try:
             method()
@@ -262,9 +264,11 @@ class BaseHTTPRequestHandler(ResponseMixIn, LogMixIn, StreamRequestHandler):
         finally:
             if exchanges.body_writer is not None:
                 self.wfile = exchanges.body_writer.wfile
-            if self.rfile is body:
+            has_own_rfile = self.rfile is not body and self.rfile is not stream
+            if not has_own_rfile:
                 self.rfile = stream
-        if not exchanges.is_over(body, self):
+        # Behind CONNECT programs go on by HTTP within TLS, on files of their own.
+        if not has_own_rfile and not exchanges.is_over(body, self):
             self.close_connection = True
 
     def _refuse_method(self) -> None:

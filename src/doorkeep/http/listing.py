@@ -121,7 +121,7 @@ def _count(number: int, singular: str, plural: str) -> str:
 def _size(status: os.stat_result) -> str:
     if not stat.S_ISREG(status.st_mode):
         return ""
-    return f'<span title="{status.st_size:,} bytes">{_bytes(status.st_size)}</span>'
+    return f'<span title="{_count(status.st_size, "byte", "bytes")}">{_bytes(status.st_size)}</span>'
 
 
 def _bytes(number: int) -> str:

@@ -26,6 +26,7 @@ from doorkeep.http.media_types import media_type_of
 from doorkeep.http.memory import FileMemory
 from doorkeep.http.paths import Found, entries, entries_within, find, find_within
 from doorkeep.http.representations import Answer, Representation, asks_for_whole
+from doorkeep.http.targets import origin_form
 
 __all__ = ["SimpleHTTPRequestHandler"]
 
@@ -122,7 +123,7 @@ class SimpleHTTPRequestHandler(BaseHTTPRequestHandler):
                 self._send_answer_head(answer)
                 return io.BytesIO(content)
         try:
-            path, found = self._locate(self.translate_path(self.path))
+            path, found = self._locate(self.translate_path(origin_form(self.path)))
         except (OSError, ValueError) as error:  # ValueError: a zero byte
             return self._not_found(error)
         if not found.is_directory:
@@ -156,9 +157,9 @@ class SimpleHTTPRequestHandler(BaseHTTPRequestHandler):
         path = path.partition("?")[0].partition("#")[0]
         slash = "/" if path.rstrip().endswith("/") else ""
         try:
-            decoded = unquote(path, errors="surrogatepass")
+            decoded = unquote(path, errors="surrogatepass")  # as the links of lists have bytes that are no characters
         except UnicodeDecodeError:
-            decoded = unquote(path)
+            decoded = unquote(path, errors="surrogateescape")  # and as all else has them
         translated = self.directory
         for name in posixpath.normpath(decoded).split("/"):
             if name and name not in (os.curdir, os.pardir) and not os.path.dirname(name):
@@ -195,7 +196,8 @@ class SimpleHTTPRequestHandler(BaseHTTPRequestHandler):
 
     def _make_listing(self, path: str, charset: str) -> bytes:
         listed = entries(path) if self.follow_links else entries_within(self.directory, self._within(path))
-        return listing_page(self.path, listed, Order.of_query(self.path.partition("?")[2]), charset)
+        target = origin_form(self.path)
+        return listing_page(target, listed, Order.of_query(target.partition("?")[2]), charset)
 
     def _locate(self, path: str) -> tuple[str, Found]:
         """Return what is at a path, where a directory stands for its index page, unless it has to be redirected to."""

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from doorkeep.handlers import read_ahead
 from doorkeep.http.deflate import ExtensionHeaderError, MessageBound, MessageDeflate
 from doorkeep.http.handler import BaseHTTPRequestHandler
 from doorkeep.http.websocket_connection import Message, Sendable, WebSocketClosed, WebSocketConnection
@@ -175,7 +176,7 @@ class WebSocketHandler(BaseHTTPRequestHandler):
         self.wfile.flush()
         self.close_connection = True
         self._websocket = WebSocketConnection(
-            self.connection, self._read_ahead(), bound, self.ping_interval, self.ping_timeout
+            self.connection, read_ahead(self.rfile), bound, self.ping_interval, self.ping_timeout
         )
         self._run()
 

@@ -116,7 +116,7 @@ class _Response:
         self.client_failed = False
 
     def start(
-        self, status: str, headers: list[tuple[str, str]], exc_info: ExceptionInfo | None = None, /
+        self, status: str, headers: list[tuple[str, str]], /, exc_info: ExceptionInfo | None = None
     ) -> Callable[[bytes], None]:
         """Take status and headers: what applications call `start_response`. Returns `write`."""
         if exc_info is not None:
@@ -138,12 +138,13 @@ class _Response:
                 if lower in noted:
                     raise ValueError(f"{name} can be given once")
                 noted[lower] = value
-                if lower == "content-length" and code == 204:  # RFC 9110 section 8.6 forbids it
+                if lower == "content-length" and code in _WITHOUT_LENGTH:
                     continue
             lines += f"{name}: {value}\r\n"
         self._lines = lines
         self._noted = noted
-        self._left = _parse_length(noted["content-length"]) if "content-length" in noted else None
+        length = _parse_length(noted["content-length"]) if "content-length" in noted else None
+        self._left = None if code in _WITHOUT_LENGTH else length
         self._code, self._reason = code, reason
         return self.write
 
@@ -224,7 +225,7 @@ class _Response:
             raise
 
     def _has_body(self) -> bool:
-        return self._handler.command != "HEAD" and self._code not in (204, 304)
+        return self._handler.command != "HEAD" and self._code not in _WITHOUT_BODY
 
     def _begin(self, length: int | None) -> None:
         """Send the head; `length` is that of the body, None if it is not known."""
@@ -241,7 +242,7 @@ class _Response:
         if "date" not in noted:
             lines += f"Date: {handler.date_time_string()}\r\n"
         lines += self._lines
-        if self._left is None and length is not None and code != 204 and code != 304:
+        if self._left is None and length is not None and code not in _WITHOUT_BODY:
             self._left = length
             if length or handler.command != "HEAD":  # the application may have left it out for being asked for none
                 lines += f"Content-Length: {length}\r\n"
@@ -267,6 +268,10 @@ def _check_block(block: bytes) -> None:
         raise TypeError(f"a body is made of bytes, not of {type(block).__name__}")
 
 
+# RFC 9110 section 6.4.1.
+_WITHOUT_BODY = (204, 205, 304)
+# Section 8.6 forbids it to the one; the other has none but 0 (section 15.3.6), which the handler adds.
+_WITHOUT_LENGTH = (204, 205)
 # Of these, what the application says counts.
 _NOTED = frozenset({"content-length", "date", "server"})
 # Visible characters, spaces and tabs: anything else could end the header and begin another.

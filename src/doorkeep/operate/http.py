@@ -31,6 +31,7 @@ __all__ = ["add_arguments", "prepare"]
 
 # RFC 9110, section 5.6.2.
 _is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_FRAMING = ("content-length", "transfer-encoding")
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 
 # What `doorkeep http` does unlike the standard module's command, which answers requests without a Host, leaves
@@ -181,6 +182,8 @@ def _handler_class(options: argparse.Namespace) -> type[SimpleHTTPRequestHandler
     for name, value in options.header:
         if not _is_token(name):
             raise DoorkeepError(f"--header needs the name of a header, such as Cache-Control, not {name!r}")
+        if name.lower() in _FRAMING:
+            raise DoorkeepError(f"--header cannot set {name}, which says where each answer ends")
         if not (value.isprintable() and value.isascii()):
             raise DoorkeepError(f"--header must be printable ASCII, not {value!r}")
     charset = options.charset

@@ -42,6 +42,8 @@ def load(reference: str, what: str, example: str) -> Any:
     module_name, colon, path = reference.partition(":")
     if not (module_name and colon and path):
         raise DoorkeepError(f"{reference!r} names no {what}: write {example}")
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise DoorkeepError(f"{module_name!r} is no name of a module: write {example}")
     found: Any = _import(module_name)
     for name in path.split("."):
         if not hasattr(found, name):

@@ -73,7 +73,7 @@ class ResponseHeadMixIn:
             return
         exchanges = self._exchanges
         writer = None
-        if exchanges is not None and exchanges.in_progress:
+        if exchanges is not None and exchanges.in_progress and not exchanges.has_begun:
             writer = exchanges.frame(self)
         self._headers_buffer.append(b"\r\n")
         self.flush_headers()

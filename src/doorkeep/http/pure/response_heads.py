@@ -101,7 +101,8 @@ class ResponseHeadMixIn:
         if self.request_version != "HTTP/0.9":
             exchanges = self._exchanges
             body_writer = None
-            if exchanges is not None and exchanges.in_progress:
+            # Within a body there are heads of parts.
+            if exchanges is not None and exchanges.in_progress and not exchanges.has_begun:
                 body_writer = exchanges.frame(cast("BaseHTTPRequestHandler", self))
             self._headers_buffer.append(b"\r\n")
             self.flush_headers()
