@@ -15,7 +15,7 @@ ARGUMENTS ?=
 PYTEST_ARGUMENTS ?=
 
 # What is compiled is tested once more in Python.
-PURE_TESTS := tests/green tests/concurrency tests/conformance tests/http -k 'green or responses'
+PURE_TESTS := tests -k 'green or Green or responses'
 CODE := $(wildcard src tests bench examples)
 RUNTIME := $(VENV)/.installed
 TEST := $(VENV)/.installed-test

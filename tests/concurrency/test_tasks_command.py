@@ -77,6 +77,15 @@ def test_refuses_a_plain_handler_in_a_sentence(folder: Path) -> None:
     assert ended.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("concurrency", ["green", "thread"])
+def test_others_refuse_a_coroutine_handler_in_a_sentence(concurrency: str, folder: Path) -> None:
+    ended = doorkeep(*arguments("Upper")[:-1], concurrency, cwd=folder)
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "doorkeep serve: handlers:Upper handles requests in coroutines: it needs --concurrency async\n"
+    )
+
+
 def test_cannot_stand_for_the_threads_of_a_program(folder: Path) -> None:
     (folder / "program.py").write_text("print('was run')")
     ended = doorkeep("adopt", "--concurrency", "async", "program.py", cwd=folder)

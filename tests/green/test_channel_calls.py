@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import pytest
@@ -13,6 +14,28 @@ from tests.green.channels import PAIRS, fill, has_arrived, udp_pair, unix_pair
 from tests.green.hubs import green_pair, let_others_run
 
 pytestmark = pytest.mark.usefixtures("poller")
+
+
+def test_a_descriptor_that_another_makes_block_does_not_hold_the_hub() -> None:
+    def main() -> None:
+        with unix_pair() as (connection, client):
+            os.set_blocking(connection.fileno(), True)  # as a program does that has a duplicate of it
+            reading = [spawn(connection.recv, 10), spawn(connection.recv_into, bytearray(10))]
+            let_others_run()
+            assert not any(task.done() for task in reading)
+            client.sendall(b"one")
+            reading[0].result(30)
+            client.sendall(b"two")
+            reading[1].result(30)
+            size = fill(connection)
+            os.set_blocking(connection.fileno(), True)
+            sending = spawn(connection.sendall, b"x")
+            let_others_run()
+            assert not sending.done()
+            receive_exactly(client, size)
+            sending.result(30)
+
+    run(main)
 
 
 class TestFlags:

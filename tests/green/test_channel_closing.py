@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.background import Background, eventually
 from tests.connection.pairs import receive_exactly, tcp_pair
 from tests.green.channels import channel_of, fill, unix_pair, warm_up
 from tests.green.hubs import green_pair, let_others_run, the_hub
+from tests.green.interrupting import Bell
 
 pytestmark = pytest.mark.usefixtures("poller")
 
@@ -199,5 +201,22 @@ def test_dropped_sockets_are_closed() -> None:
                     del connection
                 accepted.close()
                 assert client.recv(1) == b""
+
+    run(main)
+
+
+def test_a_signal_handler_may_close_a_socket_that_is_waited_for() -> None:
+    def main() -> None:
+        with green_pair() as (connection, _client):
+            hub = the_hub()
+
+            def ring(number: int, frame: FrameType | None) -> None:
+                if hub.parks():  # a greenlet was interrupted, and may be amid the call
+                    bell.armed = True
+                else:
+                    connection.close()
+
+            with Bell(ring) as bell, pytest.raises(OSError, match="Bad file descriptor"):
+                connection.recv(10)
 
     run(main)

@@ -113,6 +113,11 @@ def test_a_server_that_is_not_green() -> None:
         serve(green, threading_server)
 
 
+def test_a_server_given_twice() -> None:
+    with GreenTCPServer(ADDRESS, Upper) as green, pytest.raises(ValueError, match="given twice"):
+        serve(green, green)
+
+
 def test_serves_in_a_hub_that_runs() -> None:
     def main() -> bytes:
         with GreenTCPServer(ADDRESS, Upper) as tcp:

@@ -20,13 +20,15 @@ def serve(*servers: GreenMixIn, poll_interval: float = 0.5) -> None:
 
     Each is ended by its own `shutdown`. An exception that leaves one, as `KeyboardInterrupt` does, ends the others
     at once, and is raised; requests in progress are then left to `server_close`. Does not close the servers.
-    `TypeError` if one is not green.
+    `TypeError` if one is not green, `ValueError` if one is given twice.
     """
     from doorkeep.concurrency.greenlets import GreenMixIn  # which is made of this package
 
     for server in servers:
         if not isinstance(server, GreenMixIn):
             raise TypeError(f"only servers with GreenMixIn share a hub, and {type(server).__name__} has none")
+    if len({id(server) for server in servers}) < len(servers):
+        raise ValueError("a server is given twice")
     run(_serve, servers, poll_interval)
 
 

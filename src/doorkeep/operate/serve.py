@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from doorkeep.addresses import Address
-from doorkeep.errors import AddressError, SettingError
+from doorkeep.errors import AddressError, DoorkeepError, SettingError
 from doorkeep.http.handler import BaseHTTPRequestHandler
 from doorkeep.http.settings import NETWORK_DEFAULTS
 from doorkeep.operate import upper
@@ -127,6 +127,8 @@ def _server_for(
         handler = upper.handler_for(address, coroutine=plan.model.name == "async")
     else:
         check_handler_suits(plan.handler or "", handler, address)
+        if getattr(handler, "_is_async", False) and plan.model.name != "async":
+            raise DoorkeepError(f"{plan.handler} handles requests in coroutines: it needs --concurrency async")
     try:
         return server_class(address.server_address, handler, **defaults | given)
     except (OSError, OverflowError, UnicodeError) as error:  # UnicodeError: a host name that IDNA cannot encode

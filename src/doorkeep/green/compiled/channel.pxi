@@ -196,6 +196,8 @@ cdef class Channel:
 
     # -- Reading and writing -------------------------------------------------------------------------------------
 
+    # Whether a descriptor blocks is for all its duplicates, which others may have, to say: each call says it itself.
+
     def spend(self):
         """Give way to the others once a greenlet has had its share."""
         self.spend_one()
@@ -212,7 +214,7 @@ cdef class Channel:
         if not (self.readable or flags or self.never_waits()):
             return -2
         while True:
-            length = receive_bytes(self.descriptor, buffer, size, flags)
+            length = receive_bytes(self.descriptor, buffer, size, flags | MSG_DONTWAIT)
             if length >= 0:
                 if length < size and self.short_is_empty and flags == 0:
                     self.readable = False
@@ -286,7 +288,7 @@ cdef class Channel:
         if not (self.writable or flags or self.never_waits()):
             return -2
         while True:
-            length = send_bytes(self.descriptor, data, size, flags | MSG_NOSIGNAL)
+            length = send_bytes(self.descriptor, data, size, flags | MSG_NOSIGNAL | MSG_DONTWAIT)
             if length >= 0:
                 return length
             if errno == EINTR:

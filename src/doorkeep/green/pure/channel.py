@@ -99,7 +99,7 @@ class Channel:
         self.descriptor = -1
         if self._reader is None and self._writer is None:
             return
-        if get_ident() == self.hub.thread:
+        if get_ident() == self.hub.thread and not self.hub.waiting:  # as in a signal handler
             self.wake_all()
         else:
             self.hub.call_from_thread(self.wake_all)
@@ -245,6 +245,8 @@ class Channel:
 
     # -- Reading and writing -------------------------------------------------------------------------------------
 
+    # Whether a descriptor blocks is for all its duplicates, which others may have, to say: each call says it itself.
+
     def spend(self) -> None:
         """Give way to the others once a greenlet has had its share."""
         hub = self.hub
@@ -267,7 +269,7 @@ class Channel:
         while True:
             if self.readable or flags or size == 0 or self.timeout == 0:
                 try:
-                    data = _recv(self._socket() or _CLOSED, size, flags)
+                    data = _recv(self._socket() or _CLOSED, size, flags | _DO_NOT_WAIT)
                 except BlockingIOError:
                     self.readable = False
                     if flags & _DO_NOT_WAIT and self.timeout is None:
@@ -288,7 +290,7 @@ class Channel:
         while True:
             if self.readable or flags or size == 0 or self.timeout == 0:
                 try:
-                    length = _recv_into(self._socket() or _CLOSED, buffer, nbytes, flags)
+                    length = _recv_into(self._socket() or _CLOSED, buffer, nbytes, flags | _DO_NOT_WAIT)
                 except BlockingIOError:
                     self.readable = False
                     if flags & _DO_NOT_WAIT and self.timeout is None:
@@ -380,7 +382,7 @@ class Channel:
         if not (self.writable or flags or self.timeout == 0):
             return None
         try:
-            return _send(self._socket() or _CLOSED, data, flags | _NO_SIGNAL)
+            return _send(self._socket() or _CLOSED, data, flags | _NO_SIGNAL | _DO_NOT_WAIT)
         except BlockingIOError:
             self.writable = False
             if flags & _DO_NOT_WAIT and self.timeout is None:
