@@ -39,12 +39,11 @@ _DEFAULTS = HTTPSettings()
 class Exchanges:
     """What is known of a connection's requests: how many there were, and of the one in progress how it stands.
 
-    `in_progress` is whether a request is waited for, read or answered.
-    `head` is the request's, None until it has been parsed; `status` and `is_delimited` are the response's: its status,
-    0 until there is one, and whether its headers say where its body ends. `has_begun` says that they have been sent.
-    `files` are `rfile` and `wfile` as they were when its method was called, None before. `body_writer` is what the body
-    is written to where that cannot be `wfile` itself. `leaves_unread` says that the
-    client may be sending yet when the connection closes.
+    `in_progress` is whether a request is waited for, read or answered. `head` is the request's, None until it has been
+    parsed; `files` are `rfile` and `wfile` as its method found them, None until it is called; `leaves_unread` says that
+    the client may be sending yet when the connection closes. `status` and `is_delimited` are the response's: its
+    status, 0 until there is one, and whether its headers say where its body ends. `has_begun` says that they have been
+    sent. `body_writer` is what the body is written to where that cannot be `wfile` itself.
 
     For the access log: `logged` is the status that is to be logged once the response is over, `size` that of its body
     if it is known, `error` what went wrong, `began` when the request came (`time.monotonic`), zero until it has.
@@ -52,18 +51,8 @@ class Exchanges:
 
     __slots__ = (
         *("_connection", "_continue_is_due", "_count", "_is_timed", "_no_body", "_server", "settings"),
-        *(
-            "began",
-            "body_writer",
-            "error",
-            "files",
-            "has_begun",
-            "head",
-            "in_progress",
-            "is_delimited",
-            "leaves_unread",
-        ),
-        *("logged", "size", "status"),
+        *("began", "body_writer", "error", "files", "has_begun", "head", "in_progress", "is_delimited"),
+        *("leaves_unread", "logged", "size", "status"),
     )
 
     def __init__(self, server: Any, request: Any) -> None:

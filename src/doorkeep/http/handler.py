@@ -264,11 +264,11 @@ class BaseHTTPRequestHandler(ResponseMixIn, LogMixIn, StreamRequestHandler):
         finally:
             if exchanges.body_writer is not None:
                 self.wfile = exchanges.body_writer.wfile
-            has_own_rfile = self.rfile is not body and self.rfile is not stream
-            if not has_own_rfile:
+            is_replaced = self.rfile is not body and self.rfile is not stream
+            if not is_replaced:
                 self.rfile = stream
         # Behind CONNECT programs go on by HTTP within TLS, on files of their own.
-        if not has_own_rfile and not exchanges.is_over(body, self):
+        if not (is_replaced and command == "CONNECT") and not exchanges.is_over(body, self):
             self.close_connection = True
 
     def _refuse_method(self) -> None:
