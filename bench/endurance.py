@@ -73,7 +73,9 @@ def send(server: Server, path: str | None, datagrams: bool, wanted: int, chunk_s
     while done < wanted:
         command = [LOAD, "udp" if datagrams else "connect", *target, f"--connections={PEERS}"]
         command += [f"--seconds={chunk_seconds}", "--warmup=0"]
-        run = subprocess.run(command, capture_output=True, text=True, check=True)
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        if run.returncode:
+            sys.exit(run.stderr.strip())  # its own sentence
         result = json.loads(run.stdout)
         done += result["total"]
         errors += result["errors"]
