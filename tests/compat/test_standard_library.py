@@ -16,10 +16,10 @@ Runs = dict[str, "Future[runner.Outcome]"]
 
 @pytest.fixture(scope="module")
 def runs(request: pytest.FixtureRequest) -> Iterator[Runs]:
-    """Run the modules that are to be tested, three at a time: what takes them so long is mostly waiting."""
+    """Run the modules that are to be tested, two at a time: what takes them so long is mostly waiting."""
     tests = [item for item in request.session.items if item.path == request.path and isinstance(item, pytest.Function)]
     modules = [str(test.callspec.params["module"]) for test in tests]
-    pool = ThreadPoolExecutor(3)
+    pool = ThreadPoolExecutor(2)
     try:
         yield {module: pool.submit(runner.run, module) for module in sorted(modules, key=lambda name: name not in SLOW)}
     finally:
