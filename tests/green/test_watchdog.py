@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import threading
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -63,7 +64,7 @@ def test_tells_of_the_next_that_does_so() -> None:
 def test_tells_nothing_while_all_wait_or_go_on(state: dict[str, Any]) -> None:
     watched = Watched(**state)
     with Watchdog(watched.hub, watched.look, watched.report):
-        watched.wait_looked()
+        watched.wait_looked(2)
     assert watched.told == []
 
 
@@ -93,6 +94,39 @@ def test_tells_nothing_of_a_greenlet_that_has_just_given_way() -> None:
     with Watchdog(watched.hub, watched.look, watched.report):
         watched.wait_looked()
     assert watched.told == []
+
+
+@pytest.mark.parametrize(
+    ("state", "allowed", "pause"),
+    [
+        ({"resumed": 99.75}, 0.375, 0.125),
+        ({"resumed": 99.75}, 0.25, 0.001),
+        ({"resumed": 99.75}, 0.125, 0.125),  # after telling of it
+        ({"resumed": 99.75, "waiting": True}, 0.375, 0.375),
+        ({"resumed": 99.75}, 60, 0.5),  # which may be changed
+        ({"resumed": 99.75}, None, 0.5),
+    ],
+)
+def test_looks_again_when_the_time_is_up(
+    monkeypatch: pytest.MonkeyPatch, state: dict[str, Any], allowed: float | None, pause: float
+) -> None:
+    """Looking more often would cost the hub the interpreter's lock each time."""
+    watched = Watched(**state)
+    watched.allowed = allowed
+    pauses: list[float] = []
+
+    class Ended(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None
+            pauses.append(timeout)
+            return len(pauses) == 2
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "Event", Ended)
+        watchdog = Watchdog(watched.hub, watched.look, watched.report)
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    watchdog._watch()
+    assert pauses == [0, pause]
 
 
 def test_looks_for_lines_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
