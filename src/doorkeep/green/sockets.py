@@ -28,6 +28,7 @@ __all__ = ["GreenSocket", "green"]
 Result = TypeVar("Result")
 
 _INTERNET = {socket.AF_INET, socket.AF_INET6}
+_DO_NOT_WAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
 # Bytes of a file that leave before others have their turn.
 _PART_OF_FILE = 1 << 17
 
@@ -41,47 +42,60 @@ class WaitingSocket(_Socket):
     _io_refs: int
     _closed: bool
 
-    def _when_readable(self, call: Callable[..., Result], *arguments: Any) -> Result:
+    def _when_readable(self, call: Callable[..., Result], *arguments: Any, flags: int = 0) -> Result:
         until = 0.0
         while True:
             self._channel.spend()
             try:
                 return call(*arguments)
             except BlockingIOError:
+                if flags & _DO_NOT_WAIT and self._channel.timeout is None:
+                    raise
                 until = self._channel.wait_readable(until)
 
-    def _when_writable(self, call: Callable[..., Result], *arguments: Any) -> Result:
+    def _when_writable(self, call: Callable[..., Result], *arguments: Any, flags: int = 0) -> Result:
         until = 0.0
         while True:
             self._channel.spend()
             try:
+                until = self._channel.take_turn(until, flags)
                 return call(*arguments)
             except BlockingIOError:
+                if flags & _DO_NOT_WAIT and self._channel.timeout is None:
+                    raise
                 until = self._channel.wait_writable(until)
 
     # -- Calls that may wait -------------------------------------------------------------------------------------
 
     # An encrypted connection takes most of them only once TLS has been unwrapped.
 
-    def recvfrom(self, *arguments: Any) -> Any:
-        return self._when_readable(super().recvfrom, *arguments)
+    def recvfrom(self, bufsize: int, flags: int = 0) -> Any:
+        return self._when_readable(super().recvfrom, bufsize, flags, flags=flags)
 
     def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> Any:
-        return self._when_readable(super().recvfrom_into, buffer, nbytes, flags)
+        return self._when_readable(super().recvfrom_into, buffer, nbytes, flags, flags=flags)
 
-    def recvmsg(self, *arguments: Any) -> Any:
-        return self._when_readable(super().recvmsg, *arguments)
+    def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0) -> Any:
+        return self._when_readable(super().recvmsg, bufsize, ancbufsize, flags, flags=flags)
 
-    def recvmsg_into(self, *arguments: Any) -> Any:
-        return self._when_readable(super().recvmsg_into, *arguments)
+    def recvmsg_into(self, buffers: Any, ancbufsize: int = 0, flags: int = 0) -> Any:
+        return self._when_readable(super().recvmsg_into, buffers, ancbufsize, flags, flags=flags)
 
-    def sendto(self, *arguments: Any) -> int:
-        self._channel.flush()
-        return self._when_writable(super().sendto, *arguments)
+    def sendto(self, data: Any, *flags_and_address: Any) -> int:
+        flags = flags_and_address[0] if len(flags_and_address) == 2 else 0
+        return self._when_writable(super().sendto, data, *flags_and_address, flags=flags)
 
-    def sendmsg(self, *arguments: Any) -> int:
-        self._channel.flush()
-        return self._when_writable(super().sendmsg, *arguments)
+    def sendmsg(self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None) -> int:
+        return self._when_writable(super().sendmsg, buffers, ancdata, flags, address, flags=flags)
+
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        self._channel.take_turn()
+        kept = self._channel.keep_turn()
+        try:
+            return super().sendfile(file, offset, count)
+        finally:
+            if kept:
+                self._channel.end_turn()
 
     def _sendfile_use_sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         """Send a file from the page cache; called by `sendfile`, which sends what is not there by reading it."""
@@ -89,7 +103,6 @@ class WaitingSocket(_Socket):
         if self.gettimeout() == 0:
             raise ValueError("non-blocking sockets are not supported")
         source = _descriptor_of_file(file)
-        self._channel.flush()
         sent = 0
         try:
             while count is None or sent < count:

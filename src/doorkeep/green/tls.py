@@ -25,30 +25,39 @@ class GreenSSLSocket(WaitingSocket, ssl.SSLSocket):  # type: ignore[misc]  # who
     _sslobj: Any
     suppress_ragged_eofs: bool
 
-    def _perform(self, call: Callable[..., Result], *arguments: Any) -> Result:
+    def _perform(self, call: Callable[..., Result], *arguments: Any, sends: bool = False) -> Result:
         """Call what needs bytes of the peer, or room for bytes to it, as often as it takes."""
-        self._channel.spend()
+        channel = self._channel
+        channel.spend()
         until = 0.0
-        while True:
-            try:
-                return call(self, *arguments)
-            except ssl.SSLWantReadError:
-                if self._channel.timeout == 0:
-                    raise
-                until = self._channel.wait_readable(until)
-            except ssl.SSLWantWriteError:
-                if self._channel.timeout == 0:
-                    raise
-                until = self._channel.wait_writable(until)
-            if self._sslobj is None:
-                raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the connection was shut down meanwhile")
+        kept = False
+        try:
+            while True:
+                if sends:
+                    until = channel.take_turn(until)
+                try:
+                    return call(self, *arguments)
+                except ssl.SSLWantReadError:
+                    if channel.timeout == 0:
+                        raise
+                    until = channel.wait_readable(until)
+                except ssl.SSLWantWriteError:
+                    if channel.timeout == 0:
+                        raise
+                    # TLS takes nothing else until it was given the same again: SSL_write(3).
+                    kept = channel.keep_turn() or kept
+                    until = channel.wait_writable(until)
+                if self._sslobj is None:
+                    raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the connection was shut down meanwhile")
+        finally:
+            if kept:
+                channel.end_turn()
 
     def do_handshake(self, block: bool = False) -> None:
         self._perform(ssl.SSLSocket.do_handshake, block)
 
     def unwrap(self) -> socket.socket:
-        self._channel.flush()
-        return self._perform(ssl.SSLSocket.unwrap)
+        return self._perform(ssl.SSLSocket.unwrap, sends=True)
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:
         try:
@@ -59,8 +68,7 @@ class GreenSSLSocket(WaitingSocket, ssl.SSLSocket):  # type: ignore[misc]  # who
             return b"" if buffer is None else 0
 
     def write(self, data: Any) -> int:
-        self._channel.flush()
-        return self._perform(ssl.SSLSocket.write, data)
+        return self._perform(ssl.SSLSocket.write, data, sends=True)
 
     # Once TLS has been unwrapped, the connection is a plain one.
 
@@ -73,9 +81,8 @@ class GreenSSLSocket(WaitingSocket, ssl.SSLSocket):  # type: ignore[misc]  # who
         return self._channel.recv_into(buffer, nbytes or 0, flags)
 
     def send(self, data: Any, flags: int = 0) -> int:
-        self._channel.flush()
         if self._sslobj is not None:
-            return self._perform(ssl.SSLSocket.send, data, flags)
+            return self._perform(ssl.SSLSocket.send, data, flags, sends=True)
         return self._channel.send(data, flags)
 
     def sendall(self, data: Any, flags: int = 0) -> None:

@@ -13,7 +13,7 @@ from doorkeep.green.core import Hub
 
 __all__ = ["Watchdog"]
 
-# Seconds between two looks. Each costs the hub the interpreter's lock: at 80 a second that is 3 % of a busy echo server.
+# Seconds between two looks. Each takes the interpreter's lock from the hub: 80 a second cost an echo server 3 %.
 _LEAST, _MOST = 0.001, 0.5
 
 

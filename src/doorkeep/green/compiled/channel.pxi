@@ -266,7 +266,7 @@ cdef class Channel:
         return done
 
     cpdef flush(self):
-        if self.collecting is not None and self.hub.is_in_thread():
+        if self.collecting is not None and self.hub.is_in_thread() and self.sender is not current_greenlet():
             writer, self.collecting = self.collecting, None
             writer.flush()
 
@@ -281,6 +281,39 @@ cdef class Channel:
     def expose(self):
         self.exposed = True
         self.settle()
+
+    # What takes several calls to send keeps its turn: others that send on the same connection wait for its end.
+
+    def take_turn(self, double until=0, int flags=0):
+        if self.collecting is not None:
+            self.flush()
+        self.wait_for_turn(flags, &until)
+        return until
+
+    cpdef bint keep_turn(self) except -1:
+        if self.sender is not None or not self.hub.is_in_thread():
+            return False
+        self.sender = current_greenlet()
+        return True
+
+    cpdef end_turn(self):
+        self.sender = None
+        self.wake_writer()
+
+    cdef bint is_others_turn(self) except -1:
+        if self.sender is None or not self.hub.is_in_thread():
+            return False
+        current = current_greenlet()
+        return current is not self.sender and current is not self.hub.greenlet
+
+    cdef int wait_for_turn(self, int flags, double* until) except -1:
+        while self.is_others_turn():
+            if flags & MSG_DONTWAIT and self.timeout is None:
+                raise BlockingIOError(EAGAIN, strerror(EAGAIN))
+            self.wait(True, until)
+            if now_in_seconds() >= until[0] and self.is_others_turn():
+                raise TimeoutError("timed out")
+        return 0
 
     cdef Py_ssize_t transmit_now(self, const char* data, Py_ssize_t size, int flags) except -1:
         """Send what there is room for; return -2 if there is none."""
@@ -300,11 +333,14 @@ cdef class Channel:
                 PyErr_SetFromErrno(OSError)
 
     cdef Py_ssize_t transmit(self, const char* data, Py_ssize_t size, int flags, double* until) except -1:
+        """Send what there is room for, waiting until there is some."""
         cdef Py_ssize_t length
         if self.collecting is not None:
             self.flush()
         self.spend_one()
         while True:
+            if self.sender is not None:
+                self.wait_for_turn(flags, until)
             length = self.transmit_now(data, size, flags)
             if length >= 0:
                 return length
@@ -366,6 +402,20 @@ cdef class Channel:
         cdef Py_ssize_t done
         cdef double until = 0
         done = self.transmit(data, size, flags, &until)
-        while done < size:
-            done += self.transmit(data + done, size - done, flags, &until)
+        return self.transmit_rest(data + done, size - done, flags, &until) if done < size else 0
+
+    cdef int transmit_rest(self, const char* data, Py_ssize_t size, int flags, double* until) except -1:
+        cdef Py_ssize_t length, done = 0
+        cdef bint kept = self.keep_turn()
+        try:
+            while done < size:
+                self.spend_one()
+                length = self.transmit_now(data + done, size - done, flags)
+                if length >= 0:
+                    done += length
+                else:
+                    self.wait(True, until)
+        finally:
+            if kept:
+                self.end_turn()
         return 0

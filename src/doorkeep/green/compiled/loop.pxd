@@ -71,7 +71,7 @@ cdef class Channel:
     cdef public bint readable
     cdef bint writable, registered, short_is_empty
     cdef object reader, writer
-    cdef object collecting
+    cdef object collecting, sender
     cdef readonly bint exposed
     cdef double reader_until, writer_until, scheduled
     cdef object __weakref__
@@ -97,5 +97,10 @@ cdef class Channel:
     cpdef flush(self)
     cdef Py_ssize_t transmit_now(self, const char* data, Py_ssize_t size, int flags) except -1
     cdef Py_ssize_t transmit(self, const char* data, Py_ssize_t size, int flags, double* until) except -1
+    cdef int transmit_rest(self, const char* data, Py_ssize_t size, int flags, double* until) except -1
+    cdef int wait_for_turn(self, int flags, double* until) except -1
+    cdef bint is_others_turn(self) except -1
+    cpdef bint keep_turn(self) except -1
+    cpdef end_turn(self)
     cpdef recv(self, Py_ssize_t size, int flags=*)
     cpdef sendall(self, data, int flags=*)

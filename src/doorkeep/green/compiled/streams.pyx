@@ -390,7 +390,7 @@ cdef class Writer:
         cdef bytearray collected = self.collected
         cdef Py_ssize_t done
         if collected is not None and self.error is None:
-            if self.channel is None:
+            if self.channel is None or self.channel.sender is not None:
                 return False
             try:
                 done = self.channel.transmit_now(PyByteArray_AS_STRING(collected), PyByteArray_GET_SIZE(collected), 0)

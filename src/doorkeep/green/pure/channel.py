@@ -65,6 +65,7 @@ class Channel:
         "exposed",
         "hub",
         "readable",
+        "sender",
         "timeout",
         "writable",
     )
@@ -84,6 +85,7 @@ class Channel:
         self._scheduled = inf  # when the hub will have us look at the clock
         self.collecting: Writer | None = None  # of what is to leave before anything else
         self.exposed = False
+        self.sender: greenlet | None = None  # whose turn to send it is until all of something has left
 
     # -- The end -------------------------------------------------------------------------------------------------
 
@@ -325,9 +327,12 @@ class Channel:
         return done
 
     def flush(self) -> None:
-        """Send what a writer has collected, which comes before anything else that is sent; in the hub's thread."""
+        """Send what a writer has collected, which comes before anything else that is sent; in the hub's thread.
+
+        Not amid what the current greenlet keeps its turn for.
+        """
         writer = self.collecting
-        if writer is not None and self.hub.is_in_thread():
+        if writer is not None and self.hub.is_in_thread() and self.sender is not getcurrent():
             self.collecting = None
             writer.flush()
 
@@ -348,6 +353,41 @@ class Channel:
         self.exposed = True
         self.settle()
 
+    # What takes several calls to send keeps its turn: others that send on the same connection wait for its end.
+
+    def take_turn(self, until: float = 0.0, flags: int = 0) -> float:
+        """Wait until what comes before what is to be sent has left; return the moment that the call times out at.
+
+        That is what a writer has collected, and the rest of what another greenlet sends. Raises as `wait_readable`.
+        """
+        if self.collecting is not None:
+            self.flush()
+        return self._wait_for_turn(flags, until)
+
+    def keep_turn(self) -> bool:
+        """Let no other greenlet send until `end_turn`; return False if there is none, or it cannot be had."""
+        if self.sender is not None or not self.hub.is_in_thread():
+            return False
+        self.sender = getcurrent()
+        return True
+
+    def end_turn(self) -> None:
+        """Let the others send again."""
+        self.sender = None
+        self._wake_writer()
+
+    def _is_others_turn(self) -> bool:
+        return self.sender is not None and self.hub.parks() and self.sender is not getcurrent()
+
+    def _wait_for_turn(self, flags: int, until: float) -> float:
+        while self._is_others_turn():
+            if flags & _DO_NOT_WAIT and self.timeout is None:
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            until = self._wait(True, until)
+            if monotonic() >= until and self._is_others_turn():
+                raise TimeoutError("timed out")
+        return until
+
     def send(self, data: ReadableBuffer, flags: int = 0) -> int:
         """As `socket.socket.send`."""
         self.spend()
@@ -362,20 +402,34 @@ class Channel:
         size = len(data) if type(data) is bytes else memoryview(data).nbytes
         done, until = self._transmit(data, flags, 0)
         if done < size:
-            with memoryview(data) as view, view.cast("B") as rest:
-                while done < size:
-                    self.spend()
-                    length, until = self._transmit(rest[done:], flags, until)
-                    done += length
+            with memoryview(data) as view, view.cast("B") as whole, whole[done:] as rest:
+                self._transmit_rest(rest, flags, until)
 
     def _transmit(self, data: ReadableBuffer, flags: int, until: float) -> tuple[int, float]:
         if self.collecting is not None:
             self.flush()
         while True:
+            if self.sender is not None:
+                until = self._wait_for_turn(flags, until)
             length = self.send_now(data, flags)
             if length is not None:
                 return length, until
             until = self._wait(True, until)
+
+    def _transmit_rest(self, data: memoryview, flags: int, until: float) -> None:
+        done = 0
+        kept = self.keep_turn()
+        try:
+            while done < len(data):
+                self.spend()
+                length = self.send_now(data[done:], flags)
+                if length is None:
+                    until = self._wait(True, until)
+                else:
+                    done += length
+        finally:
+            if kept:
+                self.end_turn()
 
     def send_now(self, data: ReadableBuffer, flags: int = 0) -> int | None:
         """Send what there is room for; return None if there is none."""

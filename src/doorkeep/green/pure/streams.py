@@ -284,7 +284,7 @@ class Writer(OutputFile):
         """Send what was collected as far as that takes no waiting; return whether nothing is left."""
         collected = self._collected
         if collected is not None and self._error is None:
-            if not isinstance(self._source, Channel):
+            if not isinstance(self._source, Channel) or self._source.sender is not None:
                 return False
             try:
                 done = self._source.send_now(collected)
