@@ -37,8 +37,8 @@ types: $(TEST)
 	$(VENV)/bin/mypy $(CODE)
 
 pytest: $(TEST)
-	$(VENV)/bin/python -m pytest $(PYTEST_ARGUMENTS)
-	DOORKEEP_PURE=1 $(VENV)/bin/python -m pytest $(PURE_TESTS) $(PYTEST_ARGUMENTS)
+	$(VENV)/bin/python -m pytest --numprocesses auto $(PYTEST_ARGUMENTS)
+	DOORKEEP_PURE=1 $(VENV)/bin/python -m pytest --numprocesses auto $(PURE_TESTS) $(PYTEST_ARGUMENTS)
 
 format: $(TEST)
 	$(VENV)/bin/ruff check --fix $(CODE)

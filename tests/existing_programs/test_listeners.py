@@ -118,7 +118,7 @@ def test_a_listener_that_never_listens(serve: Serve) -> None:
         (["a", "message"], None),
         (7, ("somewhere", 1, 2)),
         (None, ("", 0)),
-        (object(), ()),
+        (Ellipsis, ()),
     ],
     ids=repr,
 )
