@@ -1,9 +1,11 @@
 """The compiled parts, which an installation does without where there is no C compiler, or for the hub no epoll(7)."""
 
+from glob import glob
+
 from setuptools import Extension, setup
 
 HUB = "src/doorkeep/green/compiled"
-HEADERS = [f"{HUB}/{name}" for name in ("calls.h", "channel.pxi", "frame_stack.h", "hub.pxi", "loop.pxd", "system.pxi")]
+HEADERS = sorted(glob(f"{HUB}/*.h") + glob(f"{HUB}/*.pxd") + glob(f"{HUB}/*.pxi"))
 
 setup(
     ext_modules=[

@@ -300,8 +300,8 @@ cdef class Hub:
                 continue
             descriptor = <int>(data & 0xFFFFFFFF)
             registration = &self.registrations[descriptor]
-            if registration.channel != NULL and registration.generation == data >> 32:
-                (<Channel>registration.channel).happened(self.events[index].events)
+            if registration.waitable != NULL and registration.generation == data >> 32:
+                (<Waitable>registration.waitable).happened(self.events[index].events)
         if self.timers:
             self.expire()
         self.turn = self.count
@@ -379,8 +379,8 @@ cdef class Hub:
         cdef Timer timer
         while self.timers and <double>self.timers[0][0] <= now:
             item = heappop(self.timers)[2]
-            if isinstance(item, Channel):
-                (<Channel>item).look_at_clock(now)
+            if isinstance(item, Waitable):
+                (<Waitable>item).look_at_clock(now)
             else:
                 timer = item
                 function, timer.function = timer.function, None
@@ -390,8 +390,8 @@ cdef class Hub:
 
     # -- Descriptors ---------------------------------------------------------------------------------------------
 
-    cdef int register(self, Channel channel) except -1:
-        cdef int descriptor = channel.descriptor, capacity = self.capacity
+    cdef int register(self, Waitable waitable) except -1:
+        cdef int descriptor = waitable.descriptor, capacity = self.capacity
         cdef Registration* registration
         cdef epoll_event event
         if descriptor >= capacity:
@@ -402,15 +402,15 @@ cdef class Hub:
             memset(registration + self.capacity, 0, (capacity - self.capacity) * sizeof(Registration))
             self.registrations, self.capacity = registration, capacity
         registration = &self.registrations[descriptor]
-        registration.channel = <void*>channel
+        registration.waitable = <void*>waitable
         registration.generation += 1
         event.events = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET
         event.data.u64 = <uint64_t>registration.generation << 32 | <uint32_t>descriptor
         if epoll_ctl(self.epoll, EPOLL_CTL_ADD, descriptor, &event) < 0:
             if errno != EEXIST or epoll_ctl(self.epoll, EPOLL_CTL_MOD, descriptor, &event) < 0:
-                registration.channel = NULL
+                registration.waitable = NULL
                 PyErr_SetFromErrno(OSError)
-        channel.registered = True
+        waitable.registered = True
         return 0
 
 

@@ -10,7 +10,7 @@ cdef extern from "<sys/epoll.h>" nogil:
 # What the kernel's events of a descriptor belong to. The generation tells a descriptor's successor from it, as events
 # may still come from a duplicate of a descriptor that was closed.
 cdef struct Registration:
-    void* channel
+    void* waitable
     uint32_t generation
 
 cdef class Hub:
@@ -62,17 +62,15 @@ cdef class Hub:
     cpdef wake(self, greenlet)
     cdef int give_way_if_others_wait(self) except -1
     cpdef give_way(self)
-    cdef int register(self, Channel channel) except -1
+    cdef int register(self, Waitable waitable) except -1
 
-cdef class Channel:
+cdef class Waitable:
     cdef readonly Hub hub
     cdef int descriptor
     cdef public object timeout
     cdef public bint readable
     cdef bint writable, registered, short_is_empty
     cdef object reader, writer
-    cdef object collecting, sender
-    cdef readonly bint exposed
     cdef double reader_until, writer_until, scheduled
     cdef object __weakref__
 
@@ -87,9 +85,14 @@ cdef class Channel:
     cdef int check_time(self, bint to_write, double until) except -1
     cdef int wait_in_thread(self, bint to_write, double until) except -1
     cdef int spend_one(self) except -1
+    cdef bint never_waits(self) except -1
+
+cdef class Channel(Waitable):
+    cdef object collecting, sender
+    cdef readonly bint exposed
+
     cdef int transmit_all(self, const char* data, Py_ssize_t size, int flags) except -1
     cdef Py_ssize_t receive_now(self, char* buffer, Py_ssize_t size, int flags) except -1
-    cdef bint never_waits(self) except -1
     cdef bint waits_for_all(self, int flags) except -1
     cdef Py_ssize_t receive_all(self, char* buffer, Py_ssize_t size, int flags) except -1
     cdef bytes recv_much(self, Py_ssize_t size, int flags)

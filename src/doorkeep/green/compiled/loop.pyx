@@ -3,6 +3,7 @@
 # One module, so that each calls the other without a detour; a file each.
 include "system.pxi"
 include "hub.pxi"
+include "waitable.pxi"
 include "channel.pxi"
 
 frame_stack_prepare()

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from greenlet import getcurrent, greenlet
 
-from doorkeep.green.pure.channel import BUDGET, Channel
 from doorkeep.green.pure.pollers import LONGEST_WAIT, READ, Waker, make_poller
+from doorkeep.green.pure.waitable import BUDGET, Waitable
 
 if TYPE_CHECKING:
     from doorkeep.green.pure.streams import Writer
 
-__all__ = ["NAME", "Channel", "Hub", "Timer"]
+__all__ = ["NAME", "Hub", "Timer"]
 
 NAME = "Python"
 
@@ -97,7 +97,7 @@ class Hub:
         self.unflushed: list[Writer] = []
         self._outbox: deque[tuple[greenlet, list[Writer]]] = deque()  # of those that wait
         self._late: dict[greenlet, list[Writer]] = {}  # what has to be waited for
-        # For channels: how many calls the current greenlet may still make, and who is to run.
+        # For what is waited for: how many calls the current greenlet may still make, and who is to run.
         self.budget = BUDGET
         self.ready: deque[Any] = deque()  # greenlets, and jobs that are not begun
         self._turn = 0  # how many of them run before the kernel is asked again
@@ -112,7 +112,7 @@ class Hub:
         self._cancelled = 0  # how many timers have been, of those that are still here or have been since
         self._calls: deque[Callable[[], object]] = deque()
         self._awakened = False
-        self._channels: dict[int, Channel] = {}  # by descriptor
+        self._waitables: dict[int, Waitable] = {}  # by descriptor
         self._poller = make_poller()
         self._waker = Waker()
         self._poller.watch(self._waker.descriptor, READ)
@@ -147,14 +147,14 @@ class Hub:
             greenlet(self._work, self.greenlet).switch()
 
     def close(self) -> None:
-        """End the workers that have no job, and free the descriptors. Channels stay, and block their thread."""
+        """End the workers that have no job, and free the descriptors. Who waits afterwards blocks the thread."""
         self._closing = True
         self.greenlet = getcurrent()
         while self._idle:
             self._idle.pop().switch()
         self._poller.close()
         self._waker.close()
-        self._channels.clear()
+        self._waitables.clear()
 
     def start(self, function: Callable[..., object], *arguments: Any) -> None:
         """Have a greenlet call a function with these arguments, in a context of its own, soon.
@@ -321,14 +321,14 @@ class Hub:
 
     def _poll(self) -> None:
         """Wake all whom the kernel, the clock or another thread has something for; wait until there is one."""
-        channels = self._channels
+        waitables = self._waitables
         try:
             # Right one after the other, which wakes a peer once and not each time that it has nothing left to do.
             self._send_outbox()
             for descriptor, events in self._wait_for_events():
-                channel = channels.get(descriptor)
-                if channel is not None:
-                    channel.happened(events)
+                waitable = waitables.get(descriptor)
+                if waitable is not None:
+                    waitable.happened(events)
                 elif descriptor == self._waker.descriptor:
                     self._make_calls()
             if self._timers:
@@ -338,8 +338,8 @@ class Hub:
             self.waiting = False
             self._error = error
             self._attention = True
-            for channel in list(channels.values()):
-                channel.look_again()
+            for waitable in list(waitables.values()):
+                waitable.look_again()
         self._turn = len(self.ready)
 
     def _wait_for_events(self) -> list[tuple[int, int]]:
@@ -402,22 +402,22 @@ class Hub:
 
     # -- Descriptors ---------------------------------------------------------------------------------------------
 
-    def watch(self, channel: Channel, events: int) -> bool:
-        """Have the kernel tell a channel of these events; return whether it will of all, from now on.
+    def watch(self, waitable: Waitable, events: int) -> bool:
+        """Have the kernel tell of these events; return whether it will of all, from now on.
 
         Raises `OSError` if the kernel will not.
         """
-        lasts = self._poller.watch(channel.descriptor, events)
-        self._channels[channel.descriptor] = channel
+        lasts = self._poller.watch(waitable.descriptor, events)
+        self._waitables[waitable.descriptor] = waitable
         return lasts
 
-    def forget(self, channel: Channel, in_kernel: bool) -> None:
-        """Tell a channel nothing more; nor is the kernel to, which forgets closed descriptors by itself."""
+    def forget(self, waitable: Waitable, in_kernel: bool) -> None:
+        """Tell it nothing more; nor is the kernel to, which forgets closed descriptors by itself."""
         # The number may be another's by now.
-        if self._channels.get(channel.descriptor) is channel:
-            del self._channels[channel.descriptor]
+        if self._waitables.get(waitable.descriptor) is waitable:
+            del self._waitables[waitable.descriptor]
             if in_kernel:
-                self._poller.forget(channel.descriptor)
+                self._poller.forget(waitable.descriptor)
 
 
 def _call_safely(function: Callable[[], object]) -> None:
