@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -26,6 +27,11 @@ class Echo(BaseRequestHandler):
         sock.sendto(data, self.client_address)
 
 
+class Address(BaseRequestHandler):
+    def handle(self) -> None:
+        self.request[1].sendto(repr(self.client_address).encode(), self.client_address)
+
+
 @pytest.mark.parametrize("handler", [Echo, UpperDatagram])
 @pytest.mark.parametrize("server_class", SERVERS)
 def test_many_are_answered_in_order(serve: Serve, server_class: type[BaseServer], handler: type) -> None:
@@ -42,10 +48,6 @@ def test_many_are_answered_in_order(serve: Serve, server_class: type[BaseServer]
 
 @pytest.mark.parametrize("address", [("127.0.0.1", 0), ("::1", 0), ("0.0.0.0", 0), ("::", 0)])
 def test_clients_have_the_address_that_they_send_from(address: tuple[str, int]) -> None:
-    class Address(BaseRequestHandler):
-        def handle(self) -> None:
-            self.request[1].sendto(repr(self.client_address).encode(), self.client_address)
-
     with GreenUDPServer(address, Address) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -58,6 +60,45 @@ def test_clients_have_the_address_that_they_send_from(address: tuple[str, int]) 
         finally:
             server.shutdown()
             thread.join()
+
+
+def ask_address(server: BaseServer, client: socket.socket) -> bool:
+    """Return whether the server tells the client's own address."""
+    client.settimeout(30)
+    client.sendto(b"", server.server_address)
+    return client.recv(99).decode() == repr(client.getsockname())
+
+
+def test_clients_with_ports_that_end_alike_are_told_apart(serve: Serve) -> None:
+    service = serve(GreenUDPServer, Address)
+    with ExitStack() as stack:
+        # Some of so many ports have the last byte in common.
+        clients = [stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in range(300)]
+        for client in clients:
+            client.bind(("127.0.0.1", 0))
+        for _ in range(2):
+            assert all(ask_address(service.server, client) for client in clients)
+
+
+def test_more_clients_than_are_remembered(serve: Serve) -> None:
+    service = serve(GreenUDPServer, Address)
+    for _ in range(4200):
+        with socket.socket(type=socket.SOCK_DGRAM) as client:
+            client.bind(("127.0.0.1", 0))
+            assert ask_address(service.server, client)
+
+
+def test_replies_with_flags(serve: Serve) -> None:
+    class Flags(BaseRequestHandler):
+        def handle(self) -> None:
+            data, sock = self.request
+            with pytest.raises(TypeError):
+                sock.sendto(data)
+            with pytest.raises(TypeError):
+                sock.sendto(data, 0, self.client_address, 0)
+            sock.sendto(data, 0, self.client_address)
+
+    assert serve(GreenUDPServer, Flags).exchange(b"flags") == b"flags"
 
 
 @pytest.mark.parametrize("server_class", SERVERS)

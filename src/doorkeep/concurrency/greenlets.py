@@ -336,7 +336,7 @@ class GreenDatagramMixIn(GreenMixIn, _DatagramServer):
         me = getcurrent()
         reply_socket, size = self.socket, self.max_packet_size
         kind: Any = self.RequestHandlerClass
-        is_plain = _is_plain(kind)
+        is_plain, make = _is_plain(kind), kind.__new__
         self._requests_in_progress.add(me, None, None).task = me
         try:
             while waiting:
@@ -346,7 +346,7 @@ class GreenDatagramMixIn(GreenMixIn, _DatagramServer):
                     request = self._truncated(request, client_address)
                 try:
                     if is_plain:  # in fewer steps than by calling it
-                        handler = kind.__new__(kind)
+                        handler = make(kind)
                         handler.__init__(request, client_address, self)
                     else:
                         kind(request, client_address, self)

@@ -10,7 +10,7 @@ from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint16_t, uint32_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from doorkeep.green.compiled.loop cimport Channel, Hub
 
@@ -74,6 +74,8 @@ cdef enum:
     BATCH = 64
     # More peers than this, and their addresses are made anew.
     KNOWN_PEERS = 4096
+    # Places for the addresses of peers that are found by the last byte of their port, without a lookup by all bytes.
+    RECENT_PEERS = 256
     # In bytes: a longer datagram may be refused when it is sent, which is for the one who sends it to know.
     SURELY_SENT = 1200
     # Nanoseconds that a reply may wait for others.
@@ -91,15 +93,15 @@ class BatchSocket(socket):
         self.batch = None
 
     @cython.binding(True)
-    def sendto(self, data, *flags_and_address):
+    def sendto(self, data, flags_or_address, *address):
         """As `socket.socket.sendto`; errors of a reply that was kept come to the server's `handle_error`."""
         cdef Py_ssize_t size
         batch = self.batch
-        if batch is not None and len(flags_and_address) == 1:
-            size = (<DatagramBatch?>batch).keep(data, flags_and_address[0])
+        if batch is not None and not address:
+            size = (<DatagramBatch?>batch).keep(data, flags_or_address)
             if size >= 0:
                 return size
-        return socket.sendto(self, data, *flags_and_address)
+        return socket.sendto(self, data, flags_or_address, *address)
 
 
 cdef class DatagramBatch:
@@ -120,6 +122,9 @@ cdef class DatagramBatch:
     cdef long long since
     cdef object failed
     cdef dict addresses, names
+    cdef peer_address recent[RECENT_PEERS]
+    cdef unsigned int recent_lengths[RECENT_PEERS]
+    cdef list recent_addresses
     cdef object __weakref__
 
     def __init__(self, Hub hub, sock, Py_ssize_t size, failed):
@@ -131,6 +136,7 @@ cdef class DatagramBatch:
         self.size = size
         self.failed = failed
         self.collected, self.addresses, self.names = [], {}, {}
+        self.recent_addresses = [None] * RECENT_PEERS
         self.buffers = <char*>malloc(BATCH * size)
         if self.buffers == NULL:
             raise MemoryError
@@ -172,6 +178,14 @@ cdef class DatagramBatch:
         return received
 
     cdef object address_of(self, peer_address* peer, unsigned int length):
+        cdef int place = ntohs(peer.four.sin_port) % RECENT_PEERS  # which is where that of IPv6 is too
+        if self.recent_lengths[place] != length or memcmp(&self.recent[place], peer, length) != 0:
+            self.recent_addresses[place] = self.known_address(peer, length)
+            memcpy(&self.recent[place], peer, length)
+            self.recent_lengths[place] = length
+        return self.recent_addresses[place]
+
+    cdef object known_address(self, peer_address* peer, unsigned int length):
         cdef bytes name = PyBytes_FromStringAndSize(<char*>peer, length)
         cdef char text[64]
         address = self.addresses.get(name)
@@ -188,6 +202,7 @@ cdef class DatagramBatch:
         if len(self.addresses) >= KNOWN_PEERS:
             self.addresses.clear()
             self.names.clear()
+            memset(self.recent_lengths, 0, sizeof(self.recent_lengths))
         self.addresses[name] = address
         self.names[address] = name
         return address
