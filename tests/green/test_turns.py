@@ -124,6 +124,23 @@ def test_a_turn_ends_with_who_has_it() -> None:
     run(main)
 
 
+def test_another_thread_does_not_wait_for_its_turn() -> None:
+    """It would have to be woken by the hub; two threads that send at once may mix what they send, as ever."""
+
+    def main() -> None:
+        with unix_pair() as (connection, client):
+            sending = spawn(connection.sendall, b"1" * MUCH)
+            let_others_run()
+            data = Background(receive_exactly, client, MUCH + 3)
+            offload(connection.sendall, b"two")
+            sending.result(30)
+            received = offload(data.result)
+        assert received.count(b"1") == MUCH
+        assert b"two" in received
+
+    run(main)
+
+
 def test_closing_ends_all() -> None:
     def main() -> None:
         with unix_pair() as (connection, _):
