@@ -21,6 +21,7 @@ from tests.background import Background
 from tests.concurrency.async_handlers import Held, Upper
 from tests.connection.agreed import UNKNOWN_CLIENT, read_all, told
 from tests.connection.certificates import NAME, Certificates, replace
+from tests.connection.pairs import receive_exactly
 
 pytestmark = pytest.mark.usefixtures("each_event_loop")
 
@@ -103,9 +104,7 @@ class TestConversation:
         with certificates.connect(served.address) as client:
             for _ in range(MUCH // 65536):
                 client.sendall(bytes(65536))
-                received = 0
-                while received < 65536:
-                    received += len(client.recv(65536))
+                assert receive_exactly(client, 65536) == bytes(65536)
 
     def test_sends_all_and_a_goodbye_to_a_client_that_reads_late(
         self, serve: Serve, certificates: Certificates
