@@ -41,6 +41,7 @@ class Streams:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     _transport: asyncio.Transport | None = None
+    _protocol: _ReaderProtocol
 
     def __init__(self, connection: socket.socket, limit: int | None = None) -> None:
         connection.setblocking(False)
@@ -90,7 +91,8 @@ class Streams:
             with contextlib.suppress(OSError):  # the client was first
                 await self.writer.wait_closed()
         finally:
-            self._transport.abort()
+            if not self._protocol.lost:  # else asyncio's transport has none of what it would abort
+                self._transport.abort()
 
     def idle_seconds(self) -> float:
         """Return for how long no byte was read or written, as far as it was seen."""
@@ -103,7 +105,8 @@ class Streams:
     def _make_reader(self) -> _ReaderProtocol:
         loop = asyncio.get_running_loop()
         self.reader = asyncio.StreamReader(loop=loop, **self._options)
-        return _ReaderProtocol(self.reader, self._activity, loop)
+        self._protocol = _ReaderProtocol(self.reader, self._activity, loop)
+        return self._protocol
 
     def _make_writer(self, transport: asyncio.Transport, protocol: _ReaderProtocol) -> None:
         self.writer = _Writer(transport, protocol, self.reader, self._activity)
@@ -124,6 +127,8 @@ class _Activity:
 class _ReaderProtocol(asyncio.StreamReaderProtocol):
     """What feeds the reader."""
 
+    lost = False
+
     def __init__(self, reader: asyncio.StreamReader, activity: _Activity, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(reader, loop=loop)
         self._activity = activity
@@ -131,6 +136,10 @@ class _ReaderProtocol(asyncio.StreamReaderProtocol):
     def data_received(self, data: bytes) -> None:
         self._activity.note()
         super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        super().connection_lost(exc)
 
 
 class _Writer(asyncio.StreamWriter):
