@@ -18,6 +18,7 @@ from tests.operate.commands import RunningCommand, running
 ANY_PORT = ("--bind", "tcp://127.0.0.1:0")
 HANDLERS = """\
 import os
+import signal
 import threading
 from socketserver import BaseRequestHandler, StreamRequestHandler  # the standard ones
 
@@ -51,6 +52,12 @@ class Fails(BaseRequestHandler):
 
 def function(request, client_address, server):
     request.sendall(b"called\\n")
+
+class Signals(StreamRequestHandler):
+    def handle(self):
+        for line in self.rfile:
+            # As the kernel may deliver a signal to any thread; the main one notices nothing of it.
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 """
 
 
@@ -264,6 +271,17 @@ def test_a_second_signal_ends_it_at_once(concurrency: str, folder: Path) -> None
         assert client.recv(100) == b""  # whatever held the connection, a child too, is gone
 
 
+@pytest.mark.parametrize("concurrency", ["thread", "green", "sync"])
+def test_signals_that_interrupt_another_thread(concurrency: str, folder: Path) -> None:
+    arguments = ("serve", "handlers:Signals", *ANY_PORT, "--concurrency", concurrency, "--drain-timeout", "none")
+    with running(*arguments, cwd=folder) as command:
+        client = command.connect(port_of(command))
+        client.sendall(b"first\n")
+        command.wait_for_log("ending")
+        client.sendall(b"second\n")
+        assert command.wait() == 0
+
+
 def test_all_servers_end_with_one(folder: Path) -> None:
     binds = ("--bind", "tcp://127.0.0.1:0", "--bind", "unix:sock")
     with running("serve", "handlers:Ends", *binds, cwd=folder) as command:
@@ -293,7 +311,7 @@ def test_logs_a_failure_in_one_line(folder: Path) -> None:
         command.connect(port_of(command))
         line = command.wait_for_log("ERROR").string
         assert r"failed: LookupError: this handler\nfails (" in line
-        assert line.endswith(f"({folder / 'handlers.py'}, line 31, in handle)\n")
+        assert line.endswith(f"({folder / 'handlers.py'}, line 32, in handle)\n")
         end(command)
 
 

@@ -270,8 +270,7 @@ class _Group(ServerGroup):
 def _run(server: HTTPServer, options: argparse.Namespace, fingerprint: str | None) -> int:
     undo = logs.configure(options.log_level, options.log_format)
     try:
-        group = _Group([server])
-        with group.listening_to_signals():
+        with _Group([server]) as group:
             if fingerprint is not None:
                 print(f"The certificate was made just now; its SHA-256 fingerprint is {fingerprint}", flush=True)
             announce(server, encrypted=server._tls_context() is not None)

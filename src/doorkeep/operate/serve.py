@@ -90,8 +90,7 @@ def serve(plan: ServePlan) -> Callable[[], int]:
 
 
 def _run(plan: ServePlan, servers: Sequence[BaseServer]) -> int:
-    group = ServerGroup(servers)
-    with group.listening_to_signals():
+    with ServerGroup(servers) as group:
         _announce(plan, servers)
         return group.run()
 
