@@ -16,6 +16,7 @@ from unittest import mock
 import pytest
 
 from doorkeep import BaseRequestHandler, DatagramRequestHandler, StreamRequestHandler
+from doorkeep.handlers import caller_of
 from doorkeep.testing import FaultySocket, converse
 from tests.background import Background
 
@@ -253,11 +254,24 @@ class TestFinish:
         rfile.close()
 
 
+def call_handler(kind: Any, request: Any, client_address: Any, server: Any) -> None:
+    kind(request, client_address, server)
+
+
+def call_as_servers_do(kind: Any, request: Any, client_address: Any, server: Any) -> None:
+    caller_of(kind)(kind, request, client_address, server)
+
+
+@pytest.mark.parametrize("call", [call_handler, call_as_servers_do])
 class TestDatagrams:
+    @pytest.fixture(autouse=True)
+    def choose(self, call: Callable[..., None]) -> None:
+        self.call = call
+
     def reply_of(self, handler: Any, server: Any, client_address: Any = ADDRESS) -> list[Any]:
         """Return the calls of `sendto` that a handler makes for a datagram."""
         sock = mock.Mock()
-        handler((b"ping", sock), client_address, server)
+        self.call(handler, (b"ping", sock), client_address, server)
         return list(sock.sendto.call_args_list)
 
     def test_packet_socket_and_files(self) -> None:
@@ -284,6 +298,60 @@ class TestDatagrams:
     @pytest.mark.parametrize("nobody", [None, ""])
     def test_a_client_without_a_name_is_sent_no_empty_reply(self, nobody: Any) -> None:
         assert self.reply_of(DatagramRequestHandler, None, nobody) == []
+
+    def test_a_handler_that_fails_has_replied(self) -> None:
+        def handle(self: Any) -> None:
+            self.wfile.write(b"so far")
+            raise LookupError
+
+        sock = mock.Mock()
+        with pytest.raises(LookupError):
+            self.call(handling(handle, DatagramRequestHandler), (b"ping", sock), ADDRESS, None)
+        assert sock.sendto.call_args_list == [mock.call(b"so far", ADDRESS)]
+
+    @pytest.mark.parametrize("base", [BaseRequestHandler, StreamRequestHandler, DatagramRequestHandler])
+    @pytest.mark.parametrize("steps", [["__new__"], ["__init__"], ["setup"], ["finish"], ["setup", "handle", "finish"]])
+    def test_steps_of_ones_own_are_taken(self, base: Any, steps: list[str]) -> None:
+        taken = []
+
+        def of_ones_own(name: str) -> Any:
+            def step(self: Any, *arguments: Any) -> Any:
+                taken.append(name)
+                return getattr(base, name)(self, *arguments) if name != "__new__" else object.__new__(self)
+
+            return step
+
+        kind = type("Own", (base,), {name: of_ones_own(name) for name in steps})
+        self.call(kind, (b"ping", mock.Mock()) if base is not StreamRequestHandler else mock.Mock(), ADDRESS, None)
+        assert taken == steps
+
+    @pytest.mark.parametrize("kind", [DatagramRequestHandler, type("Subclass", (DatagramRequestHandler,), {})])
+    def test_steps_may_be_replaced_later(self, kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.reply_of(kind, None) == [mock.call(b"", ADDRESS)]
+
+        def setup(self: Any) -> None:
+            self.socket = self.request[1]
+            self.wfile = io.BytesIO(b"other")
+
+        monkeypatch.setattr(kind, "setup", setup)
+        assert self.reply_of(kind, None) == [mock.call(b"other", ADDRESS)]
+
+    def test_whatever_can_be_called_handles(self) -> None:
+        class Meta(type):
+            def __call__(cls, *arguments: Any) -> None:
+                seen.append(arguments)
+
+        seen: list[Any] = []
+        for kind in (lambda *arguments: seen.append(arguments), Meta("Kind", (DatagramRequestHandler,), {})):
+            self.call(kind, (b"ping", None), ADDRESS, None)
+        assert seen == [((b"ping", None), ADDRESS, None)] * 2
+
+    def test_a_coroutine_is_refused(self) -> None:
+        async def handle(self: Any) -> None:
+            return None
+
+        with pytest.raises(TypeError, match="must mix in AsyncMixIn"):
+            self.call(handling(handle, DatagramRequestHandler), (b"ping", None), ADDRESS, None)
 
 
 def test_tls_is_none_on_a_plain_connection() -> None:

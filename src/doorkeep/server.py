@@ -247,6 +247,9 @@ class BaseServer(Acceptor):
         """Call the handler class."""
         if self._has_deadlines:
             note_begun(self, request)
+        self._call_handler(request, client_address)
+
+    def _call_handler(self, request: Any, client_address: Any) -> None:
         self.RequestHandlerClass(request, client_address, self)
 
     def shutdown_request(self, request: Any) -> None:

@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from doorkeep import BaseRequestHandler, BaseServer, DatagramRequestHandler
-from doorkeep.concurrency.greenlets import GreenUDPServer, GreenUnixDatagramServer
+from doorkeep.concurrency.greenlets import GreenTCPServer, GreenUDPServer, GreenUnixDatagramServer
 from doorkeep.events import DatagramTruncated, RequestFailed, RequestRefused
 from doorkeep.green import Event
+from doorkeep.green import serve as serve_together
 from doorkeep.testing import events_of
 from doorkeep.testing.plugin import Serve
-from tests.background import eventually
-from tests.sample_handlers import UpperDatagram
+from tests.background import Background, eventually
+from tests.clients import connected_to
+from tests.sample_handlers import Upper, UpperDatagram
 
 SERVERS = [GreenUDPServer, GreenUnixDatagramServer]
 
@@ -169,6 +171,36 @@ def test_long_ones_are_cut_and_told(serve: Serve) -> None:
         assert [service.exchange(bytes(size)) for size in (99, 100, 101)] == [b"99 0", b"100 0", b"100 1"]
     assert len(events) == 1
     assert service.server.stats().truncated == 1
+
+
+def test_datagrams_without_end_leave_others_their_turn() -> None:
+    def is_served(server: GreenTCPServer) -> bool:
+        with connected_to(server) as client:
+            client.sendall(b"hello\n")
+            return client.recv(100) == b"HELLO\n"
+
+    class Feeds(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request[1].sendto(b"one more", self.server.server_address)
+
+    with GreenUDPServer(("127.0.0.1", 0), Feeds) as udp, GreenTCPServer(("127.0.0.1", 0), Upper) as tcp:
+        together = Background(serve_together, udp, tcp)
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(b"begin", udp.server_address)
+            assert eventually(lambda: udp.stats().accepted > 1000)
+            assert is_served(tcp)
+            udp.suspend()
+            assert is_served(tcp)  # and what was under way is over
+            taken = udp.stats().accepted
+            assert is_served(tcp)
+            assert udp.stats().accepted == taken
+            udp.resume()
+            assert eventually(lambda: udp.stats().accepted > taken + 1000)
+        finally:
+            udp.shutdown()
+            tcp.shutdown()
+            together.result()
 
 
 @pytest.mark.parametrize("size", [0, 1, 1200, 1201, 60000])

@@ -17,7 +17,6 @@ from doorkeep import events
 from doorkeep.addresses import AF_UNIX
 from doorkeep.concurrency.threads import AFTER_DRAIN
 from doorkeep.connection.admission import admits_all
-from doorkeep.connection.prologue import note_begun
 from doorkeep.connection.steps import Steps
 from doorkeep.connection.watch import ListenerWatch
 from doorkeep.datagram_listeners import UDPServer, UnixDatagramServer
@@ -27,6 +26,7 @@ from doorkeep.green.selector import GreenSelector
 from doorkeep.green.sockets import GreenSocket, WaitingSocket, green
 from doorkeep.green.waiting import Condition, park_until
 from doorkeep.green.watchdog import Watchdog
+from doorkeep.handlers import caller_of
 from doorkeep.listeners import TCPServer, UnixStreamServer
 from doorkeep.settings import FLAG, SECONDS, Setting
 
@@ -47,6 +47,8 @@ logger = logging.getLogger("doorkeep.server")
 
 # What is not for a request to deal with: the end of its greenlet, or of the program.
 _ENDS = (GreenletExit, KeyboardInterrupt, SystemExit)
+# Seconds for which a greenlet goes on with datagrams that come meanwhile, before others have their turn.
+_TURN = 0.001
 # The servers that serve now: those in one hub are held up by each other's handlers.
 _serving: weakref.WeakSet[GreenMixIn] = weakref.WeakSet()
 
@@ -237,18 +239,9 @@ class GreenMixIn(_StreamServer):
         except Exception:  # of the program's own `handle_error`; it would end the hub
             logger.exception("handle_error failed")
 
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        """Call the handler class."""
-        kind: Any = self.RequestHandlerClass
-        if not _is_plain(kind):
-            super().finish_request(request, client_address)
-            return
-        if self._has_deadlines:
-            note_begun(self, request)
-        # What calling the class does, less its C frames: each greenlet keeps a copy of them while it waits, a third
-        # of all that is copied at each switch.
-        handler = kind.__new__(kind)
-        handler.__init__(request, client_address, self)
+    def _call_handler(self, request: Any, client_address: Any) -> None:
+        kind = self.RequestHandlerClass
+        caller_of(kind)(kind, request, client_address, self)
 
     def _made_green(self, request: Any) -> Any:
         """Return the hub's own of a connection that a program's `get_request` has accepted itself."""
@@ -269,12 +262,6 @@ class GreenMixIn(_StreamServer):
     def _beside(self) -> Callable[[Callable[[], object]], object]:
         hub = current_hub()
         return super()._beside() if hub is None else partial(_start_in, hub)
-
-
-def _is_plain(kind: Any) -> bool:
-    """Return whether to call it is to call `object.__new__`, then its `__init__`."""
-    plain: Any = object.__new__
-    return type(kind) is type and kind.__new__ is plain
 
 
 def _start_in(hub: Hub, function: Callable[[], object]) -> None:
@@ -317,45 +304,51 @@ class GreenDatagramMixIn(GreenMixIn, _DatagramServer):
             super()._handle_waiting_requests(until)
             return
         waiting: deque[tuple[bytes, Any]] = deque()
-        while not (self._suspended or self._is_ending()) and time.monotonic() < until:
-            try:
-                received = batch.receive()
-            except OSError as error:
-                self._accept_failed(error)
-                break
-            if not received:
-                break
-            self._event_counts.accepted += len(received)
-            waiting += received
+        while self._receive(batch, waiting, until):
             # A handler that waits keeps its greenlet: the rest is for another.
             while waiting:
-                hub.start(self._handle_datagrams, waiting)
+                hub.start(self._handle_datagrams, batch, waiting)
                 hub.give_way()
 
-    def _handle_datagrams(self, waiting: deque[tuple[bytes, Any]]) -> None:
+    def _receive(self, batch: DatagramBatch, waiting: deque[tuple[bytes, Any]], until: float) -> bool:
+        """Take in what has come, unless the turn is over; return whether there is something."""
+        if self._suspended or self._is_ending() or time.monotonic() >= until:
+            return False
+        try:
+            received = batch.receive()
+        except OSError as error:
+            self._accept_failed(error)
+            return False
+        self._event_counts.accepted += len(received)
+        waiting += received
+        return bool(received)
+
+    def _handle_datagrams(self, batch: DatagramBatch, waiting: deque[tuple[bytes, Any]]) -> None:
         me = getcurrent()
-        reply_socket, size = self.socket, self.max_packet_size
-        kind: Any = self.RequestHandlerClass
-        is_plain, make = _is_plain(kind), kind.__new__
+        until = time.monotonic() + _TURN
         self._requests_in_progress.add(me, None, None).task = me
         try:
-            while waiting:
-                data, client_address = waiting.popleft()
-                request = (data, reply_socket)
-                if len(data) > size:
-                    request = self._truncated(request, client_address)
-                try:
-                    if is_plain:  # in fewer steps than by calling it
-                        handler = make(kind)
-                        handler.__init__(request, client_address, self)
-                    else:
-                        kind(request, client_address, self)
-                except _ENDS:
-                    raise
-                except BaseException:
-                    self._request_failed(request, client_address)
+            self._handle_waiting(waiting)
+            while self._receive(batch, waiting, until):
+                self._handle_waiting(waiting)
         finally:
             self._requests_in_progress.remove(me)
+
+    def _handle_waiting(self, waiting: deque[tuple[bytes, Any]]) -> None:
+        reply_socket, size = self.socket, self.max_packet_size
+        kind: Any = self.RequestHandlerClass
+        call = caller_of(kind)
+        while waiting:
+            data, client_address = waiting.popleft()
+            request = (data, reply_socket)
+            if len(data) > size:
+                request = self._truncated(request, client_address)
+            try:
+                call(kind, request, client_address, self)
+            except _ENDS:
+                raise
+            except BaseException:
+                self._request_failed(request, client_address)
 
     def _reply_failed(self, client_address: Any, error: OSError) -> None:
         try:

@@ -7,10 +7,11 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
+from cpython.long cimport PyLong_AsLong
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint16_t, uint32_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy
 
 from doorkeep.green.compiled.loop cimport Channel, Hub
 
@@ -115,9 +116,12 @@ cdef class DatagramBatch:
     cdef mmsghdr received[BATCH]
     cdef iovec places[BATCH]
     cdef peer_address peers[BATCH]
-    cdef mmsghdr sent[BATCH]
+    # What is kept, and of that what was sent: there is room again when all was.
+    cdef mmsghdr replies[BATCH]
     cdef iovec pieces[BATCH]
-    cdef list collected
+    cdef peer_address destinations[BATCH]
+    cdef list kept, kept_addresses
+    cdef int sent
     cdef bint listed
     cdef long long since
     cdef object failed
@@ -135,7 +139,8 @@ cdef class DatagramBatch:
         self.family = sock.family
         self.size = size
         self.failed = failed
-        self.collected, self.addresses, self.names = [], {}, {}
+        self.kept, self.kept_addresses = [], []
+        self.addresses, self.names = {}, {}
         self.recent_addresses = [None] * RECENT_PEERS
         self.buffers = <char*>malloc(BATCH * size)
         if self.buffers == NULL:
@@ -143,26 +148,25 @@ cdef class DatagramBatch:
         for index in range(BATCH):
             self.places[index].iov_base = self.buffers + index * size
             self.places[index].iov_len = size
-            self.make_ready(index)
+            self.received[index].msg_hdr.msg_name = &self.peers[index]
+            self.received[index].msg_hdr.msg_namelen = sizeof(peer_address)
+            self.received[index].msg_hdr.msg_iov = &self.places[index]
+            self.received[index].msg_hdr.msg_iovlen = 1
+            self.replies[index].msg_hdr.msg_name = &self.destinations[index]
+            self.replies[index].msg_hdr.msg_iov = &self.pieces[index]
+            self.replies[index].msg_hdr.msg_iovlen = 1
 
     def __dealloc__(self):
         free(self.buffers)
 
     # -- Receiving -----------------------------------------------------------------------------------------------
 
-    cdef void make_ready(self, int index) noexcept:
-        """Let a message be received there; the kernel has written its own into what it took for one."""
-        memset(&self.received[index], 0, sizeof(mmsghdr))
-        self.received[index].msg_hdr.msg_name = &self.peers[index]
-        self.received[index].msg_hdr.msg_namelen = sizeof(peer_address)
-        self.received[index].msg_hdr.msg_iov = &self.places[index]
-        self.received[index].msg_hdr.msg_iovlen = 1
-
     def receive(self):
-        """Return what waits, `(data, address)` each, the oldest first; nothing if nothing does."""
+        """Return what waits, `(data, address)` each, the oldest first; nothing if nothing does. Sends what is kept."""
         cdef int index, count
         cdef mmsghdr* message
         cdef list received
+        self.flush()
         count = recvmmsg(self.descriptor, self.received, BATCH, MSG_DONTWAIT, NULL)
         if count < 0:
             if errno != EAGAIN and errno != EINTR:
@@ -174,7 +178,7 @@ cdef class DatagramBatch:
             message = &self.received[index]
             data = PyBytes_FromStringAndSize(self.buffers + index * self.size, message.msg_len)
             received.append((data, self.address_of(&self.peers[index], message.msg_hdr.msg_namelen)))
-            self.make_ready(index)
+            message.msg_hdr.msg_namelen = sizeof(peer_address)  # the kernel has put the address's own in its place
         return received
 
     cdef object address_of(self, peer_address* peer, unsigned int length):
@@ -202,7 +206,6 @@ cdef class DatagramBatch:
         if len(self.addresses) >= KNOWN_PEERS:
             self.addresses.clear()
             self.names.clear()
-            memset(self.recent_lengths, 0, sizeof(self.recent_lengths))
         self.addresses[name] = address
         self.names[address] = name
         return address
@@ -214,29 +217,52 @@ cdef class DatagramBatch:
 
         Returns -1 for one that has to be sent alone: it is long, its peer has sent none lately, or no hub runs.
         """
-        cdef bytes kept
+        cdef bytes reply
+        cdef int index
         if type(data) is bytes:
-            kept = data
+            reply = data
         else:
             with memoryview(data) as view:
-                kept = view.tobytes()
-        if PyBytes_GET_SIZE(kept) > SURELY_SENT or not self.hub.is_ours():
+                reply = view.tobytes()
+        if PyBytes_GET_SIZE(reply) > SURELY_SENT or not self.hub.is_ours():
             return -1
-        name = self.names.get(address)
-        if name is None:
+        while len(self.kept) == BATCH:  # somebody waits for room to send them
+            self.flush()
+        index = len(self.kept)
+        if not self.address(index, address):
             return -1
-        self.collected.append((kept, name, address))
-        if len(self.collected) == 1:
+        self.pieces[index].iov_base = PyBytes_AS_STRING(reply)
+        self.pieces[index].iov_len = PyBytes_GET_SIZE(reply)
+        self.kept.append(reply)
+        self.kept_addresses.append(address)
+        if index == 0:
             self.since = nanoseconds()
             if not self.listed:
                 self.listed = True
                 self.hub.unflushed.append(self)
-        elif len(self.collected) >= BATCH or nanoseconds() - self.since > LONGEST_DELAY:
+        elif index + 1 == BATCH or nanoseconds() - self.since > LONGEST_DELAY:
             self.flush()
-        return PyBytes_GET_SIZE(kept)
+        return PyBytes_GET_SIZE(reply)
+
+    cdef bint address(self, int index, address) except -1:
+        """Address a reply to a peer; return whether the peer is known."""
+        cdef int place
+        cdef bytes name
+        if type(address) is tuple and len(<tuple>address) >= 2 and type((<tuple>address)[1]) is int:
+            place = <uint16_t>PyLong_AsLong((<tuple>address)[1]) % RECENT_PEERS
+            if self.recent_addresses[place] is address:
+                self.destinations[index] = self.recent[place]
+                self.replies[index].msg_hdr.msg_namelen = self.recent_lengths[place]
+                return True
+        name = self.names.get(address)
+        if name is None:
+            return False
+        memcpy(&self.destinations[index], PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
+        self.replies[index].msg_hdr.msg_namelen = PyBytes_GET_SIZE(name)
+        return True
 
     def send_now(self):
-        while self.collected:
+        while self.kept:
             if self.send_some() < 0:
                 return False
         self.listed = False
@@ -246,9 +272,9 @@ cdef class DatagramBatch:
         self.listed = False
         self.flush()
 
-    def flush(self):
-        """Send what was collected, in order; `failed` is told of what could not be."""
-        while self.collected:
+    cdef int flush(self) except -1:
+        """Send what is kept, in order; `failed` is told of what cannot be sent."""
+        while self.kept:
             if self.send_some() >= 0:
                 continue
             if errno == EAGAIN:
@@ -257,27 +283,25 @@ cdef class DatagramBatch:
                 PyErr_CheckSignals()
             else:
                 number = errno
-                self.failed(self.collected.pop(0)[2], number)
+                address = self.kept_addresses[self.sent]
+                self.note_sent(1)
+                self.failed(address, number)
+        return 0
 
     cdef int send_some(self) except -2:
-        """Send the first of what was collected and return how many these were, -1 for an error."""
-        cdef list collected = self.collected
-        cdef Py_ssize_t index, count = min(len(collected), BATCH)
-        cdef bytes data, name
-        cdef int sent
-        for index in range(count):
-            data, name, _ = collected[index]
-            self.pieces[index].iov_base = PyBytes_AS_STRING(data)
-            self.pieces[index].iov_len = PyBytes_GET_SIZE(data)
-            memset(&self.sent[index], 0, sizeof(mmsghdr))
-            self.sent[index].msg_hdr.msg_name = PyBytes_AS_STRING(name)
-            self.sent[index].msg_hdr.msg_namelen = PyBytes_GET_SIZE(name)
-            self.sent[index].msg_hdr.msg_iov = &self.pieces[index]
-            self.sent[index].msg_hdr.msg_iovlen = 1
-        sent = sendmmsg(self.descriptor, self.sent, count, 0)
-        if sent > 0:
-            del collected[:sent]
-        return sent
+        """Send the first of what is kept and return how many these were, -1 for an error."""
+        cdef int count = sendmmsg(self.descriptor, &self.replies[self.sent], len(self.kept) - self.sent, 0)
+        if count > 0:
+            self.note_sent(count)
+        return count
+
+    cdef int note_sent(self, int count) except -1:
+        self.sent += count
+        if self.sent == len(self.kept):
+            self.sent = 0
+            self.kept.clear()
+            self.kept_addresses.clear()
+        return 0
 
     def close(self):
         self.channel.forget()
