@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from doorkeep import BaseRequestHandler, BaseServer, DatagramRequestHandler
+from doorkeep.concurrency import greenlets
 from doorkeep.concurrency.greenlets import GreenTCPServer, GreenUDPServer, GreenUnixDatagramServer
 from doorkeep.events import DatagramTruncated, RequestFailed, RequestRefused
 from doorkeep.green import Event
@@ -201,6 +202,41 @@ def test_datagrams_without_end_leave_others_their_turn() -> None:
             udp.shutdown()
             tcp.shutdown()
             together.result()
+
+
+def test_none_is_left_by_a_handler_that_has_waited(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    released = Event()
+
+    class Waits(BaseRequestHandler):
+        def handle(self) -> None:
+            data, sock = self.request
+            if data == b"first":
+                released.wait(30)
+                # The greenlet that runs this could be the first to see them.
+                for more in (b"wait", b"last"):
+                    client.send(more)
+            elif data == b"wait":
+                done.wait(30)
+            sock.sendto(data, self.client_address)
+
+    monkeypatch.setattr(greenlets, "_TURN", 30)
+    done = Event()
+    service = serve(GreenUDPServer, Waits)
+    client = service.client
+    client.send(b"first")
+    assert eventually(lambda: service.server.stats().active == 1)
+    released.set()
+    assert [client.recv(9) for _ in range(2)] == [b"first", b"last"]
+    done.set()
+    assert client.recv(9) == b"wait"
+
+
+def test_max_packet_size_may_change(serve: Serve) -> None:
+    service = serve(GreenUDPServer, Echo, max_packet_size=100)
+    assert len(service.exchange(bytes(10_000))) == 100
+    service.server.max_packet_size = 20_000
+    assert len(service.exchange(bytes(10_000))) == 10_000
+    assert service.server.stats().truncated == 1
 
 
 @pytest.mark.parametrize("size", [0, 1, 1200, 1201, 60000])

@@ -6,7 +6,6 @@ import logging
 import socket
 import time
 import weakref
-from collections import deque
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -277,6 +276,7 @@ class GreenDatagramMixIn(GreenMixIn, _DatagramServer):
     """
 
     _batch: DatagramBatch | None = None
+    _receiving = False
 
     def _make_socket(self) -> socket.socket:
         return make_socket(self.address_family, self.socket_type)
@@ -286,8 +286,7 @@ class GreenDatagramMixIn(GreenMixIn, _DatagramServer):
         hub = current_hub()
         listener = self.socket
         if forever and hub is not None and self._reply_sockets is None and _WAY.are_plain_in(self):
-            # A byte more than asked for tells a datagram that was cut from one that just fits.
-            self._batch = batch_of(hub, listener, self.max_packet_size + 1, self._reply_failed)
+            self._batch = batch_of(hub, listener, self._truncated, self._reply_failed)
         try:
             if self._batch is not None:
                 listener.batch = self._batch
@@ -303,46 +302,44 @@ class GreenDatagramMixIn(GreenMixIn, _DatagramServer):
         if batch is None or hub is None or not admits_all(self) or not _WAY.are_plain_in(self):
             super()._handle_waiting_requests(until)
             return
-        waiting: deque[tuple[bytes, Any]] = deque()
-        while self._receive(batch, waiting, until):
-            # A handler that waits keeps its greenlet: the rest is for another.
-            while waiting:
-                hub.start(self._handle_datagrams, batch, waiting)
-                hub.give_way()
+        self._receiving = True
+        try:
+            while self._receive(batch, until):
+                # A handler that waits keeps its greenlet: the rest is for another.
+                while batch.waiting:
+                    hub.start(self._handle_datagrams, batch)
+                    hub.give_way()
+        finally:
+            self._receiving = False
 
-    def _receive(self, batch: DatagramBatch, waiting: deque[tuple[bytes, Any]], until: float) -> bool:
-        """Take in what has come, unless the turn is over; return whether there is something."""
+    def _receive(self, batch: DatagramBatch, until: float) -> bool:
+        """Take in what has come, unless the turn is over; return whether there is something to handle."""
         if self._suspended or self._is_ending() or time.monotonic() >= until:
             return False
         try:
-            received = batch.receive()
+            received = batch.receive(self.max_packet_size)
         except OSError as error:
             self._accept_failed(error)
             return False
-        self._event_counts.accepted += len(received)
-        waiting += received
-        return bool(received)
+        self._event_counts.accepted += received
+        return batch.waiting
 
-    def _handle_datagrams(self, batch: DatagramBatch, waiting: deque[tuple[bytes, Any]]) -> None:
+    def _handle_datagrams(self, batch: DatagramBatch) -> None:
         me = getcurrent()
         until = time.monotonic() + _TURN
         self._requests_in_progress.add(me, None, None).task = me
         try:
-            self._handle_waiting(waiting)
-            while self._receive(batch, waiting, until):
-                self._handle_waiting(waiting)
+            self._handle_received(batch)
+            # Only while the loop looks after what would be left if a handler had to wait.
+            while self._receiving and self._receive(batch, until):
+                self._handle_received(batch)
         finally:
             self._requests_in_progress.remove(me)
 
-    def _handle_waiting(self, waiting: deque[tuple[bytes, Any]]) -> None:
-        reply_socket, size = self.socket, self.max_packet_size
-        kind: Any = self.RequestHandlerClass
+    def _handle_received(self, batch: DatagramBatch) -> None:
+        kind = self.RequestHandlerClass
         call = caller_of(kind)
-        while waiting:
-            data, client_address = waiting.popleft()
-            request = (data, reply_socket)
-            if len(data) > size:
-                request = self._truncated(request, client_address)
+        for request, client_address in batch:
             try:
                 call(kind, request, client_address, self)
             except _ENDS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from doorkeep.green.core import COMPILED, Hub
@@ -17,10 +17,20 @@ _compiled: Any = importlib.import_module("doorkeep.green.compiled.datagrams") if
 
 
 class DatagramBatch(Protocol):
-    """Receives the datagrams of a socket, many at a time, and sends what the socket keeps of replies to them."""
+    """Receives the datagrams of a socket, many at a time, and sends what the socket keeps of replies to them.
 
-    def receive(self) -> list[tuple[bytes, Any]]:
-        """Return up to 64 datagrams that wait, each with its sender's address; none if none does."""
+    Iterating over it hands out what was received, as requests with their clients' addresses; several may, each those
+    that no other has taken.
+    """
+
+    @property
+    def waiting(self) -> bool:
+        """Whether datagrams were received that nobody has taken."""
+
+    def receive(self, size: int) -> int:
+        """Receive up to 64 datagrams, of each up to `size` bytes, if none is `waiting`; return how many have come."""
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]: ...
 
     def close(self) -> None:
         """Forget the socket, which stays open."""
@@ -32,11 +42,14 @@ def make_socket(family: int, kind: int) -> socket.socket:
     return made
 
 
-def batch_of(hub: Hub, sock: Any, size: int, failed: Callable[[Any, OSError], object]) -> DatagramBatch | None:
-    """Return what receives and sends datagrams of up to `size` bytes in batches; None where that cannot be.
+def batch_of(
+    hub: Hub, sock: Any, truncated: Callable[[Any, Any], Any], failed: Callable[[Any, OSError], object]
+) -> DatagramBatch | None:
+    """Return what receives and sends datagrams in batches; None where that cannot be.
 
     It can with the compiled hub, for sockets of the internet that `make_socket` has made, whose attribute `batch` is to
-    be what this returns. `failed` is told of replies that could not be sent.
+    be what this returns. `truncated` makes the request of a datagram that was longer, given one with a byte too many
+    and the address. `failed` is told of replies that could not be sent.
     """
     if not COMPILED or type(sock) is not _compiled.BatchSocket or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return None
@@ -44,5 +57,5 @@ def batch_of(hub: Hub, sock: Any, size: int, failed: Callable[[Any, OSError], ob
     def tell(address: Any, number: int) -> None:
         failed(address, OSError(number, os.strerror(number)))
 
-    batch: DatagramBatch = _compiled.DatagramBatch(hub, sock, size, tell)
+    batch: DatagramBatch = _compiled.DatagramBatch(hub, sock, truncated, tell)
     return batch

@@ -10,7 +10,7 @@ from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from cpython.long cimport PyLong_AsLong
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint16_t, uint32_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy
 
 from doorkeep.green.compiled.loop cimport Channel, Hub
@@ -110,9 +110,13 @@ cdef class DatagramBatch:
 
     cdef Hub hub
     cdef Channel channel
+    cdef object socket
     cdef int descriptor, family
-    cdef Py_ssize_t size
+    # How many bytes of a datagram there is room for: one more than are handed out, which tells what is longer.
+    cdef Py_ssize_t room
     cdef char* buffers
+    # Datagrams that were received, and of those how many were handed out.
+    cdef int count, taken
     cdef mmsghdr received[BATCH]
     cdef iovec places[BATCH]
     cdef peer_address peers[BATCH]
@@ -124,30 +128,25 @@ cdef class DatagramBatch:
     cdef int sent
     cdef bint listed
     cdef long long since
-    cdef object failed
+    cdef object truncated, failed
     cdef dict addresses, names
     cdef peer_address recent[RECENT_PEERS]
     cdef unsigned int recent_lengths[RECENT_PEERS]
     cdef list recent_addresses
     cdef object __weakref__
 
-    def __init__(self, Hub hub, sock, Py_ssize_t size, failed):
+    def __init__(self, Hub hub, sock, truncated, failed):
         cdef int index
         self.hub = hub
         self.channel = Channel(hub, sock)
+        self.socket = sock
         self.descriptor = sock.fileno()
         self.family = sock.family
-        self.size = size
-        self.failed = failed
+        self.truncated, self.failed = truncated, failed
         self.kept, self.kept_addresses = [], []
         self.addresses, self.names = {}, {}
         self.recent_addresses = [None] * RECENT_PEERS
-        self.buffers = <char*>malloc(BATCH * size)
-        if self.buffers == NULL:
-            raise MemoryError
         for index in range(BATCH):
-            self.places[index].iov_base = self.buffers + index * size
-            self.places[index].iov_len = size
             self.received[index].msg_hdr.msg_name = &self.peers[index]
             self.received[index].msg_hdr.msg_namelen = sizeof(peer_address)
             self.received[index].msg_hdr.msg_iov = &self.places[index]
@@ -161,25 +160,61 @@ cdef class DatagramBatch:
 
     # -- Receiving -----------------------------------------------------------------------------------------------
 
-    def receive(self):
-        """Return what waits, `(data, address)` each, the oldest first; nothing if nothing does. Sends what is kept."""
-        cdef int index, count
-        cdef mmsghdr* message
-        cdef list received
+    @property
+    def waiting(self):
+        """Whether some were received and not handed out."""
+        return self.taken < self.count
+
+    def receive(self, Py_ssize_t size):
+        """Receive what has come and return how many these are, up to 64; hand out `size` bytes of each at the most.
+
+        None is received while some are `waiting`. Sends what is kept.
+        """
+        cdef int count
         self.flush()
+        if self.waiting:
+            return 0
+        if self.room != size + 1:
+            self.make_room(size + 1)
+        self.count = self.taken = 0
         count = recvmmsg(self.descriptor, self.received, BATCH, MSG_DONTWAIT, NULL)
         if count < 0:
             if errno != EAGAIN and errno != EINTR:
                 PyErr_SetFromErrno(OSError)
             PyErr_CheckSignals()
-            return []
-        received = []
-        for index in range(count):
-            message = &self.received[index]
-            data = PyBytes_FromStringAndSize(self.buffers + index * self.size, message.msg_len)
-            received.append((data, self.address_of(&self.peers[index], message.msg_hdr.msg_namelen)))
-            message.msg_hdr.msg_namelen = sizeof(peer_address)  # the kernel has put the address's own in its place
-        return received
+            return 0
+        self.count = count
+        return count
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        """Hand out `(request, address)`, of the oldest first."""
+        cdef int index = self.taken
+        cdef mmsghdr* message = &self.received[index]
+        if index >= self.count:
+            raise StopIteration
+        self.taken += 1
+        data = PyBytes_FromStringAndSize(<char*>self.places[index].iov_base, message.msg_len)
+        address = self.address_of(&self.peers[index], message.msg_hdr.msg_namelen)
+        message.msg_hdr.msg_namelen = sizeof(peer_address)  # the kernel has put the address's own in its place
+        request = (data, self.socket)
+        if message.msg_len == self.room:
+            request = self.truncated(request, address)
+        return request, address
+
+    cdef int make_room(self, Py_ssize_t room) except -1:
+        cdef int index
+        cdef char* buffers = <char*>realloc(self.buffers, BATCH * room)
+        if buffers == NULL:
+            raise MemoryError
+        self.buffers = buffers
+        self.room = room
+        for index in range(BATCH):
+            self.places[index].iov_base = buffers + index * room
+            self.places[index].iov_len = room
+        return 0
 
     cdef object address_of(self, peer_address* peer, unsigned int length):
         cdef int place = ntohs(peer.four.sin_port) % RECENT_PEERS  # which is where that of IPv6 is too
