@@ -273,7 +273,7 @@ class DatagramRequestHandler(BaseRequestHandler):
             self.socket.sendto(reply, self.client_address)
 
 
-_new: Any = object.__new__
+_new: Any = object.__new__  # looked up once
 _DATAGRAM_STEPS = Steps(DatagramRequestHandler, "setup", "__init__")
 
 
@@ -295,12 +295,12 @@ def _call(kind: Any, request: Any, client_address: Any, server: Any) -> None:
 
 def _construct(kind: Any, request: Any, client_address: Any, server: Any) -> None:
     # Without the C frames of calling a class: each greenlet keeps a copy of them while it waits.
-    handler = object.__new__(kind)
+    handler = _new(kind)
     handler.__init__(request, client_address, server)
 
 
 def _handle_datagram(kind: type[DatagramRequestHandler], request: Any, client_address: Any, server: Any) -> None:
-    handler = object.__new__(kind)
+    handler = _new(kind)
     handler.request = request
     handler.client_address = client_address
     handler.server = server
