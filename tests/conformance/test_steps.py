@@ -17,6 +17,11 @@ def with_steps(target: Target, report: Report) -> Any:
         mixins, base = (), target.server_class
 
     class Program(base):  # type: ignore[misc,valid-type]  # known only now
+        def get_request(self) -> tuple[Any, Any]:
+            accepted: tuple[Any, Any] = super().get_request()
+            report.tell(b"g")
+            return accepted
+
         def verify_request(self, request: Any, client_address: Any) -> bool:
             report.tell(b"v")
             return bool(super().verify_request(request, client_address))
@@ -38,7 +43,7 @@ def with_steps(target: Target, report: Report) -> Any:
 
 def assert_each_step_was_taken(target: Target, report: Report) -> None:
     # A forking server closes a connection twice: in the child, and its own copy.
-    expected = b"ccfsv" if target.model == "fork" else b"cfsv"
+    expected = b"ccfgsv" if target.model == "fork" else b"cfgsv"
     assert bytes(sorted(report.hear(len(expected)))) == expected
 
 

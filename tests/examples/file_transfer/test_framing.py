@@ -54,6 +54,7 @@ def test_one_byte_a_segment(service: Service) -> None:
 def test_end_between_messages(service: Service) -> None:
     service.stores()
     service.stores(put("a", b"A"))
+    assert service.content("a") == b"A"
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 5, 20])
