@@ -17,11 +17,13 @@ from doorkeep.green import Event
 from doorkeep.green import serve as serve_together
 from doorkeep.testing import events_of
 from doorkeep.testing.plugin import Serve
+from tests import prerequisites
 from tests.background import Background, eventually
 from tests.clients import connected_to
 from tests.sample_handlers import Upper, UpperDatagram
 
 SERVERS = [GreenUDPServer, GreenUnixDatagramServer]
+UDP_SEGMENT = 103  # of linux/udp.h; udp(7)
 
 
 class Echo(BaseRequestHandler):
@@ -253,6 +255,27 @@ def test_a_reply_that_cannot_be_sent_is_told(serve: Serve) -> None:
     service = serve(GreenUDPServer, TooMuch)
     with events_of(RequestFailed) as events:
         service.client.send(b"")
+        assert eventually(lambda: events)
+    (event,) = events.of(RequestFailed)
+    assert isinstance(event.error, OSError)
+
+
+def test_a_reply_that_fails_among_others_costs_none_of_them(serve: Serve) -> None:
+    class Answers(BaseRequestHandler):
+        def handle(self) -> None:
+            data, sock = self.request
+            sock.sendto(bytes(1000) if data == b"l" else data, self.client_address)
+
+    service = serve(GreenUDPServer, Answers)
+    try:
+        # Segments of a byte: of so many as a long one needs, the kernel makes none.
+        service.server.socket.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 1)
+    except OSError:
+        prerequisites.lack("this system sends no datagrams in segments")
+    with events_of(RequestFailed) as events:
+        for data in (b"1", b"2", b"l", b"3", b"4"):
+            service.client.send(data)
+        assert [service.client.recv(9) for _ in range(4)] == [b"1", b"2", b"3", b"4"]
         assert eventually(lambda: events)
     (event,) = events.of(RequestFailed)
     assert isinstance(event.error, OSError)
